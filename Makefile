@@ -1,0 +1,33 @@
+# One target a chore. `make quickstart` and `make test` need Python 3.11 or later, make and pip, nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: quickstart test lint bench clean
+
+quickstart: $(INSTALLED)  ## teach two students, then say where the report lies
+	$(BIN)/tft run quickstart
+
+test: $(INSTALLED) lint  ## everything that must hold
+	$(BIN)/pytest
+
+lint: $(INSTALLED)  ## style, types and floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED)  ## every measured claim, into benchmarks/results/
+	$(BIN)/python -m benchmarks run all
+
+clean:  ## the environment and all runs
+	rm -rf .venv runs
+
+# torch is installed first and pinned, so that a CPU build in reach of pip is taken; the rest is held to versions
+# that work together.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@

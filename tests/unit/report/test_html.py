@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import re
+from collections import Counter
+from copy import deepcopy
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from tft.report import render_html
+from tft.report.html import compared
+
+from .reader import Page
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+
+
+def page(report: dict[str, Any]) -> Page:
+    return Page(render_html(report))
+
+
+def body(report: dict[str, Any]) -> str:
+    return page(report).all("body")[0].text
+
+
+def test_a_skill_row_says_what_the_report_says(report: dict[str, Any]) -> None:
+    report["students"][0]["skills"]["add_2"] = {
+        "taught": True,
+        "lessons": 123,
+        "trained_tokens": 4567,
+        "before": {"score": 0.101, "low": 0.081, "high": 0.142, "n": 777},
+        "after": {"score": 0.853, "low": 0.811, "high": 0.894, "n": 777},
+        "change": {"value": 0.752, "low": 0.713, "high": 0.794},
+    }
+    cells = page(report).row("add_2")
+    assert cells[1] == "10.1 %8.1 to 14.2"
+    assert cells[2] == "85.3 %81.1 to 89.4"
+    assert cells[3] == "▲rose +75.2+71.3 to +79.4"
+    assert cells[5:] == ["777", "123", "4,567"]
+
+
+def test_the_chart_of_a_row_has_the_same_numbers_in_its_title(report: dict[str, Any]) -> None:
+    chart = page(report).row("mul_2x1")[4]
+    assert chart == (
+        "mul_2x1: before 17.2 % (95 % interval 13.1 to 22.3), after 93.8 % (95 % interval 90.1 to 96.1)"
+    )
+
+
+def test_the_outcome_of_each_student_is_one_sentence(report: dict[str, Any]) -> None:
+    report["students"][0]["final_mean"] = {"before": 0.17, "after": 0.93}
+    first, second = (item.text for item in page(report).all("p") if item.attributes.get("class") == "outcome")
+    learned, kept = first.split("; ")
+    assert learned == "ada went from 17 % to 93 % on 5 taught skills"
+    assert kept == "nothing it knew before fell by more than 1.2 points."
+    assert second.endswith("▼ it lost 4.3 points on mul_1, which it knew before.")
+
+
+def test_certainty_counts_only_intervals_that_leave_out_zero(report: dict[str, Any]) -> None:
+    report["students"][0]["skills"]["add_2"]["change"] = {"value": 0.01, "low": -0.02, "high": 0.04}
+    report["students"][0]["skills"]["sub_2"]["change"] = {"value": -0.09, "low": -0.12, "high": -0.04}
+    said = next(item.text for item in page(report).all("p") if item.attributes.get("class") == "sure")
+    assert said.startswith("3 of 5 taught skills rose and 1 fell with a 95 % interval")
+    assert "256 held-out items a skill" in said
+
+
+def test_costs_and_reasons_stand_in_the_masthead(report: dict[str, Any]) -> None:
+    report["tutor"]["tokens"].update(total=1_000_000, of_which_cached=250_000)
+    report["stopped_because"] = "plateau"
+    masthead = page(report).all("header")[0].text
+    assert "1,000,000" in masthead
+    assert "25.0 %" in masthead
+    assert "7 min 18 s" in masthead
+    assert "there was no more progress" in masthead
+
+
+def test_a_row_without_a_second_exam_says_so_and_never_zero(report: dict[str, Any]) -> None:
+    report["students"][0]["skills"]["add_2"].update(after={}, change=None, lessons=None, trained_tokens=None)
+    cells = page(report).row("add_2")
+    assert cells[2:4] == ["not measured", "not measured"]
+    assert cells[4].endswith("after not measured")
+    assert cells[6:] == ["–", "–"]
+
+
+def test_what_was_not_measured_is_not_a_number(report: dict[str, Any]) -> None:
+    facts = {
+        pair.children[0].text: pair.children[1].text
+        for pair in page(report).all("div")
+        if len(pair.children) == 2 and pair.children[0].tag == "dt"
+    }
+    assert facts["calibration error"] == "not measured"
+    assert facts["self-correction, tutor away"] == "not measured"
+    assert facts["feedback tokens"] == "–"
+    assert facts["preferences"] == "0"
+
+
+def test_an_exam_that_was_not_sat_gives_its_reason(report: dict[str, Any]) -> None:
+    assert "blaise: not sat. the file gsm8k/test.jsonl was not found" in body(report)
+    assert page(report).row("covered")[1:3] == ["27.6 %25.9 to 29.5", "79.4 %77.8 to 81.0"]
+    assert "This is not GSM8K accuracy." in body(report)
+
+
+def test_cycles_tell_syllabus_reasons_and_the_gate(report: dict[str, Any]) -> None:
+    text = body(report)
+    assert "36.7 % on the probe" in text
+    assert "sub_1 fell by 10.9 points, more than the 5.0 allowed: rolled back" in text
+    assert "add_3 needs add_2; sub_3 needs sub_2" in text
+    badges = [
+        item.text for item in page(report).all("span") if item.attributes.get("class") == "badge refused"
+    ]
+    assert badges == ["rolled back"]
+
+
+def test_curation_shows_every_reason(report: dict[str, Any]) -> None:
+    report["curation"]["rejected"]["haunted"] = 536
+    assert page(report).row("rejected: haunted")[1:3] == ["536", "5.0 %"]
+    assert page(report).row("kept")[1:3] == ["9,470", "88.3 %"]
+    assert "503-178: 13-8=5 #335" in body(report)
+
+
+def test_limits_name_what_nobody_taught(report: dict[str, Any]) -> None:
+    text = body(report)
+    assert "add_4 and sub_4 were taught to nobody and expected to fail: ada reached 1.2 % and 0.0 %" in text
+    assert "mul_1 has too few items" in text
+    assert "this campaign ran once with seed 7" in text
+    assert "blaise got worse at mul_1 by 4.3 points" in text
+
+
+def test_the_auditor_finds_lineage(report: dict[str, Any]) -> None:
+    text = body(report)
+    for known in (
+        "3f9ac1d2e4b7",
+        "v1-6b1f02",
+        "students/blaise/final",
+        "tuition.mastery",
+        "d4e5f6",
+        "3.11.2",
+        "MIT",
+    ):
+        assert known in text
+
+
+def every_text(value: Any) -> Any:
+    """Put a hostile text in the place of every text, keys of foreign mappings included."""
+    if isinstance(value, dict):
+        return {key: every_text(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [every_text(inner) for inner in value]
+    return value + HOSTILE if isinstance(value, str) else value
+
+
+def test_hostile_text_is_escaped_wherever_it_stands(report: dict[str, Any]) -> None:
+    hostile = every_text(report)
+    for student in hostile["students"]:
+        student["skills"] = {name + HOSTILE: found for name, found in student["skills"].items()}
+        student["whole"] = {name + HOSTILE: found for name, found in student["whole"].items()}
+        for stop in student["curve"]:
+            stop["skills"] = {name + HOSTILE: found for name, found in stop["skills"].items()}
+    hostile["curation"]["rejected"] = {HOSTILE: 1}
+    hostile["time"] = {HOSTILE: 1.0}
+    hostile["config"] = {HOSTILE: {HOSTILE: HOSTILE}}
+    found = page(hostile)
+    assert not found.all("script", "img", "iframe", "object", "embed", "link", "base", "form")
+    assert not [name for element in found.elements for name in element.attributes if name.startswith("on")]
+    assert HOSTILE in found.all("body")[0].text
+
+
+def test_an_attempt_keeps_its_text_and_marks_what_differs() -> None:
+    attempt, answer = compared("7+8=14 <b> #84", "7+8=15 <b> #85")
+    assert attempt == "<del>7+8=14</del> &lt;b&gt; <del>#84</del>"
+    assert answer == "<ins>7+8=15</ins> &lt;b&gt; <ins>#85</ins>"
+
+
+def test_many_examples_are_folded_and_none_is_lost(report: dict[str, Any]) -> None:
+    demonstration = report["examples"][1]
+    report["examples"] = [{**demonstration, "question": f"{number}*6"} for number in range(10, 19)]
+    found = page(report)
+    assert [item.text for item in found.all("summary")].count("7 more") == 1
+    for number in range(10, 19):
+        assert f"Question {number}*6" in found.all("body")[0].text
+
+
+def test_rehearsals_are_counted_apart(report: dict[str, Any]) -> None:
+    assert page(report).row("sub_1")[6] == "0240 rehearsed"
+
+
+def test_nothing_is_fetched(report: dict[str, Any]) -> None:
+    source = render_html(report)
+    found = Page(source)
+    policy = next(item for item in found.all("meta") if "http-equiv" in item.attributes)
+    assert policy.attributes["content"].startswith("default-src 'none'")
+    for element in found.elements:
+        for name in ("src", "srcset", "href", "xlink:href", "data", "action", "poster", "style"):
+            assert element.attributes.get(name, "#").startswith("#"), f"<{element.tag} {name}>"
+    style = found.all("style")[0].text
+    assert "url(" not in style
+    assert "@import" not in style
+    assert "//" not in style
+    # The reference of a source holds an address: it is shown, and it is text.
+    assert "https://arxiv.org/abs/2110.14168" in found.all("body")[0].text
+
+
+def test_ids_are_unique_and_links_lead_somewhere(report: dict[str, Any]) -> None:
+    found = page(report)
+    ids = Counter(element.attributes["id"] for element in found.elements if "id" in element.attributes)
+    assert max(ids.values()) == 1
+    targets = [link.attributes["href"].removeprefix("#") for link in found.all("a")]
+    named = [element.attributes.get("aria-labelledby") for element in found.elements]
+    assert len(targets) >= 8
+    assert set(targets) | {name for name in named if name} <= set(ids)
+
+
+def test_headings_come_in_order(report: dict[str, Any]) -> None:
+    levels = [int(heading.tag[1]) for heading in page(report).all("h1", "h2", "h3", "h4", "h5", "h6")]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_every_drawing_has_a_role_and_a_title(report: dict[str, Any]) -> None:
+    drawings = page(report).all("svg")
+    assert len(drawings) > 40
+    for drawing in drawings:
+        assert drawing.attributes["role"] == "img"
+        assert drawing.children[0].tag == "title"
+        assert drawing.children[0].text
+
+
+def test_tables_that_scroll_can_be_reached_by_keyboard(report: dict[str, Any]) -> None:
+    regions = [item for item in page(report).all("div") if item.attributes.get("class") == "scroll"]
+    assert regions
+    for region in regions:
+        assert region.attributes["tabindex"] == "0"
+        assert region.attributes["role"] == "region"
+        assert region.attributes["aria-label"]
+
+
+@pytest.mark.parametrize("key", ["before", "after", "change", "lessons"])
+def test_every_key_of_a_skill_may_be_absent(report: dict[str, Any], key: str) -> None:
+    for student in report["students"]:
+        for skill in student["skills"].values():
+            del skill[key]
+    assert "quickstart" in body(report)
+
+
+def test_every_key_may_be_null_or_absent(report: dict[str, Any]) -> None:
+    for place in (report, *report["students"], report["tutor"], report["curation"]):
+        for key in list(place):
+            value = place.pop(key)
+            assert page(deepcopy(report)).all("h1"), f"without {key}"
+            place[key] = None
+            assert page(deepcopy(report)).all("h1"), f"with {key} null"
+            place[key] = value
+
+
+def test_an_empty_report_claims_nothing() -> None:
+    source = render_html({"campaign": "empty"})
+    found = Page(source)
+    assert found.all("h1")[0].text == "empty"
+    assert "None" not in source
+    assert not re.search(r"\d", found.all("header")[0].text)
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("ink", ["ink", "soft", "before", "after", "lost"])
+@pytest.mark.parametrize("ground", ["paper", "card"])
+def test_text_has_contrast_in_both_themes(theme: int, ink: str, ground: str) -> None:
+    style = render_html({})
+    colours = {name: re.findall(rf"--{name}: (#[0-9a-f]{{6}});", style)[theme] for name in (ink, ground)}
+    lighter, darker = sorted(map(luminance, colours.values()), reverse=True)
+    # 4.5 is what WCAG 2.2 asks of text at level AA.
+    assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize(("ink", "ground"), [("after", "tint"), ("lost", "tint-lost"), ("ink", "tint-lost")])
+def test_badges_have_contrast_in_both_themes(theme: int, ink: str, ground: str) -> None:
+    test_text_has_contrast_in_both_themes(theme, ink, ground)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tft.report import print_summary
+
+
+def printed(report: dict[str, Any], width: int = 80, encoding: str = "utf-8") -> str:
+    raw = io.BytesIO()
+    with io.TextIOWrapper(raw, encoding=encoding, newline="\n") as stream:
+        print_summary(report, Console(file=stream, width=width))
+        stream.flush()
+        return raw.getvalue().decode(encoding).replace("\xa0", " ")
+
+
+def line(text: str, start: str, occurrence: int = 0) -> list[str]:
+    return [found.split() for found in text.splitlines() if found.strip().startswith(start)][occurrence]
+
+
+def test_a_row_says_what_the_report_says(report: dict[str, Any]) -> None:
+    report["students"][0]["skills"]["add_2"].update(
+        before={"score": 0.101, "low": 0.08, "high": 0.14, "n": 777},
+        after={"score": 0.853, "low": 0.81, "high": 0.89, "n": 777},
+        change={"value": 0.752, "low": 0.71, "high": 0.79},
+    )
+    assert line(printed(report), "add_2") == [
+        "add_2",
+        "taught",
+        "10.1",
+        "(8–14)",
+        "85.3",
+        "(81–89)",
+        "▲",
+        "+75.2",
+    ]
+
+
+def test_marks_follow_the_interval_of_the_change(report: dict[str, Any]) -> None:
+    text = printed(report)
+    assert line(text, "sub_1")[-2:] == ["≈", "−1.2"]
+    assert line(text, "mul_1", 1)[-2:] == ["▼", "−4.3"]
+    assert "worst drop of what was known before: 4.3 points on mul_1 (1.9 to 7.5)" in text
+
+
+def test_costs_and_reasons_are_told(report: dict[str, Any]) -> None:
+    text = printed(report)
+    assert "every skill to be taught was mastered" in text
+    assert "403,755 tokens, 137,277 of them from the cache · 7 min 18 s" in text
+    assert "ada (lora) · 16.6 % → 93.9 % on taught skills · stopped: mastery" in text
+
+
+def test_whole_exams_are_told_also_when_not_sat(report: dict[str, Any]) -> None:
+    text = printed(report)
+    assert line(text, "gsm8k_calculator_steps")[3:] == ["16.4", "(15–18)", "45.9", "(44–47)", "▲", "+29.5"]
+    assert "gsm8k_calculator_steps: not sat, the file gsm8k/test.jsonl was not found" in text
+
+
+def test_what_was_not_measured_is_a_dash(report: dict[str, Any]) -> None:
+    report["students"][0]["skills"]["add_2"].update(after=None, change=None)
+    report["students"][0]["retention"] = {"worst_drop": {"skill": None, "value": None}}
+    text = printed(report)
+    assert line(text, "add_2")[-2:] == ["–", "–"]
+    assert "worst drop of what was known before: – (not measured)" in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_line_is_wider_than_the_terminal(report: dict[str, Any], width: int) -> None:
+    assert max(map(len, printed(report, width).splitlines())) <= width
+
+
+def test_a_plain_pipe_gets_no_escape_codes_and_no_markup(report: dict[str, Any]) -> None:
+    report["students"][0]["id"] = "[red]ada[/red]"
+    text = printed(report)
+    assert "\x1b" not in text
+    assert "[red]ada[/red] (lora)" in text
+
+
+def test_an_ascii_pipe_can_carry_it(report: dict[str, Any]) -> None:
+    text = printed(report, encoding="ascii")
+    assert line(text, "mul_1", 1)[-2:] == ["v", "-4.3"]
+
+
+def test_a_foreign_letter_does_not_break_an_ascii_pipe(report: dict[str, Any]) -> None:
+    report["students"][0]["id"] = "zoë"
+    report["students"][1]["whole"]["gsm8k_calculator_steps"]["reason"] = "kein Zugriff: „nö“"
+    assert "zo? (lora)" in printed(report, encoding="ascii")
+
+
+def test_an_empty_report_claims_nothing() -> None:
+    text = printed({"campaign": "empty"})
+    assert "empty" in text
+    assert "None" not in text

@@ -1,0 +1,32 @@
+"""Run one stage in the process one is in, with the threads its place has."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tft.config.campaign import ThreadsConfig
+
+Result = TypeVar("Result")
+
+
+def threads_of(place: str, threads: ThreadsConfig) -> int:
+    """Say how many threads a place has."""
+    return threads.tutor if place == "tutor" else threads.student
+
+
+def perform(stage: Callable[[Any], Result], request: Any, threads: int) -> tuple[Result, float]:
+    """Run a stage, and time it.
+
+    The number of threads is set and not inherited: it decides in which order sums are taken, and with it the
+    last bit of every result.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    start = time.perf_counter()
+    result = stage(request)
+    return result, time.perf_counter() - start

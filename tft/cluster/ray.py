@@ -1,0 +1,127 @@
+"""Ray: one actor a place. A stage whose actor died runs again in a new one; stages are functions of records, and
+the ledger has what came before.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError, WorkerCrashedError
+
+from tft.cluster.performing import perform, threads_of
+from tft.errors import PrerequisiteError, StageError, TFTError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tft.config.campaign import RayCluster, ThreadsConfig
+
+Result = TypeVar("Result")
+_LOGICAL_CPUS = 8
+
+
+class Worker:
+    """Lives in an actor and runs the stages of one place."""
+
+    def run(self, stage: Callable[[Any], Result], request: Any, threads: int) -> tuple[Result, float]:
+        """Run a stage."""
+        return perform(stage, request, threads)
+
+
+class RayExecutor:
+    """Runs stages in actors.
+
+    Args:
+        config: the cluster.
+        threads: a stage's threads.
+        logs: where workers' output goes.
+
+    Raises:
+        PrerequisiteError: if the cluster cannot be started or joined.
+    """
+
+    def __init__(self, config: RayCluster, threads: ThreadsConfig, logs: Path) -> None:
+        self._config = config
+        self._threads = threads
+        self._actors: dict[str, Any] = {}
+        self._joined = config.address is not None or ray.is_initialized()
+        logs.mkdir(parents=True, exist_ok=True)
+        try:
+            if not ray.is_initialized():
+                self._start()
+        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+            raise PrerequisiteError(
+                f"Ray could not be {'joined at ' + config.address if config.address else 'started'}: {error}. "
+                "Try `tft doctor`, or cluster: inline to run without it"
+            ) from error
+
+    def _start(self) -> None:
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        local: dict[str, Any] = {}
+        if self._config.address is None:
+            # Logical CPUs only keep actors apart; threads are set by each stage itself.
+            local = {"num_cpus": max(_LOGICAL_CPUS, os.cpu_count() or 1), "include_dashboard": False,
+                     "_node_ip_address": "127.0.0.1"}  # fmt: skip
+        ray.init(
+            address=self._config.address or "local",
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            namespace="tft",
+            **local,
+        )
+
+    async def run(self, place: str, stage: Callable[[Any], Result], request: Any) -> tuple[Result, float]:
+        """Run a stage in the actor of a place.
+
+        Raises:
+            StageError: if the actor died more often than the config allows, or the stage failed in a way this
+                package does not know.
+        """
+        for retry in range(self._config.retries + 1):
+            actor = self._actor(place)
+            try:
+                answer: tuple[Result, float] = await actor.run.remote(
+                    stage, request, threads_of(place, self._threads)
+                )
+            except (ActorDiedError, ActorUnavailableError, WorkerCrashedError) as error:
+                self._actors.pop(place, None)
+                if retry == self._config.retries:
+                    raise StageError(
+                        f"the worker at {place} died {retry + 1} times while running {stage.__name__}: {error}"
+                    ) from error
+            except RayTaskError as error:
+                cause = error.cause
+                if isinstance(cause, TFTError):
+                    raise cause from None
+                raise StageError(f"{stage.__name__} at {place} failed: {error}") from error
+            else:
+                return answer
+        raise AssertionError("the last retry returns or raises")
+
+    def _actor(self, place: str) -> Any:
+        if place not in self._actors:
+            tutor = place == "tutor"
+            self._actors[place] = (
+                ray.remote(Worker)
+                .options(
+                    num_cpus=self._config.tutor_cpus if tutor else self._config.student_cpus,
+                    num_gpus=self._config.tutor_gpus if tutor else self._config.student_gpus,
+                    # Retries are ours: the driver decides what runs again.
+                    max_restarts=0,
+                    max_task_retries=0,
+                )
+                .remote()
+            )
+        return self._actors[place]
+
+    async def close(self) -> None:
+        """End the actors, and the local cluster if it was started here."""
+        for actor in self._actors.values():
+            ray.kill(actor)
+        self._actors.clear()
+        if not self._joined:
+            ray.shutdown()

@@ -1,0 +1,37 @@
+"""What all config models share: frozen, documented by field docstrings, closed to unknown keys."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+_SUFFIXES = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000, "B": 1_000_000_000}
+
+
+class Frozen(BaseModel):
+    """A config model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def _read_count(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGB]?)\s*", value)
+    if match is None:
+        raise ValueError("write a number such as 250000, 250k or 2M")
+    return round(float(match[1]) * _SUFFIXES[match[2]])
+
+
+Count = Annotated[int, BeforeValidator(_read_count, json_schema_input_type=int | str), Field(gt=0)]
+"""A positive whole number; ``250k`` and ``2M`` are understood."""
+
+Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+"""Lower-case letters, digits, ``-`` and ``_``."""
+
+
+def execution(default: Any) -> Any:
+    """Mark a field that decides where and how fast something runs, never what comes out."""
+    return Field(default=default, json_schema_extra={"execution": True})

@@ -1,0 +1,240 @@
+"""The config of a campaign: a tutor, its students, a curriculum, exams, a budget.
+
+What changes a result belongs to the campaign's identity; what only decides where it runs is marked as
+``execution`` and may differ when a run is continued.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from tft.config._base import Count, Frozen, Identifier, execution
+
+MOST_STUDENTS = 16
+
+
+class FullAdapter(Frozen):
+    """Train every weight."""
+
+    type: Literal["full"] = "full"
+
+
+class LoraAdapter(Frozen):
+    """Train low-rank additions to the linear layers (Hu et al. 2021)."""
+
+    type: Literal["lora"] = "lora"
+    r: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Rank of the additions."""
+    alpha: Annotated[float, Field(gt=0)] | None = None
+    """Scale of the additions, divided by the rank; None means twice the rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the additions' inputs that is dropped while training."""
+    targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    """Names of the layers that get additions; ``all-linear`` means all but the output head."""
+
+
+def _name_to_type(value: Any) -> Any:
+    return {"type": value} if isinstance(value, str) else value
+
+
+Adapter = Annotated[
+    Annotated[FullAdapter | LoraAdapter, Field(discriminator="type")],
+    BeforeValidator(_name_to_type, json_schema_input_type=FullAdapter | LoraAdapter | Literal["full", "lora"]),
+]
+
+
+class TransformersEngineConfig(Frozen):
+    """Run a model with transformers, in the campaign's own processes."""
+
+    type: Literal["transformers"] = "transformers"
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 512
+    """Rows that run together. Part of the identity: the last bit of a sum depends on it."""
+
+
+class TutorUse(Frozen):
+    """Which tutor teaches."""
+
+    use: str
+    """Name of a tutor card, looked up beside the config file and then among those shipped."""
+    model: str | None = None
+    """A model to use instead of the card's: a library name, a path or a hub name; ``path:`` and ``hub:`` force it."""
+    engine: Annotated[
+        TransformersEngineConfig | None,
+        BeforeValidator(_name_to_type, json_schema_input_type=TransformersEngineConfig | str | None),
+    ] = None
+    """Engine to run it with instead of the card's."""
+
+
+def _name_to_use(value: Any) -> Any:
+    return {"use": value} if isinstance(value, str) else value
+
+
+class StudentConfig(Frozen):
+    """One student: a base model, and how it may change."""
+
+    id: Identifier
+    """What the student is called in the run directory and the report."""
+    model: str
+    """The base model: a library name, a path or a hub name; ``path:`` and ``hub:`` force it."""
+    adapter: Adapter = FullAdapter()
+    """How it learns: ``full``, ``lora``, or either with options."""
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Peak learning rate; None means the default of the adapter."""
+
+
+class ExamsConfig(Frozen):
+    """What students are examined on, by whom, and on how many items."""
+
+    part: Literal["curriculum"] = "curriculum"
+    """Where the items of single skills come from: the curriculum's own, held out before anything is taught."""
+    whole: tuple[str, ...] = ()
+    """Exam suites sat before the first cycle and by the promoted checkpoint."""
+    examiner: str | None = None
+    """A model that grades where no rule can; None means that graders decide. It may not be the tutor."""
+    probe: Annotated[int, Field(ge=8)] = 64
+    """Items a skill for the probe, which the planner reads before every cycle."""
+    check: Annotated[int, Field(ge=8)] = 128
+    """Items a skill for the check, which the planner and the promotion gate read after every cycle."""
+    final: Annotated[int, Field(ge=8)] = 256
+    """Items a skill for the final exam: sat once before the first cycle and once by the promoted checkpoint."""
+    max_tokens: Annotated[int, Field(ge=1)] = 64
+    """Longest answer a student may give, in tokens."""
+
+
+class TuitionConfig(Frozen):
+    """How much is taught, in which ways, and when it is enough."""
+
+    cycles: Annotated[int, Field(ge=1, le=1000)] = 4
+    """Most cycles. May be raised when a run is continued."""
+    methods: Literal["auto", "demonstration", "critique"] = "auto"
+    """Kinds of lesson: ``auto`` chooses by evidence, the others pin one."""
+    mastery: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """Share of right answers from which a skill counts as mastered."""
+    lessons: Annotated[int, Field(ge=1)] = 1200
+    """New lessons a skill and cycle, at most."""
+    critiques: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """Share of a skill's lessons that criticise the student's own attempts, once some of them are right."""
+    replay: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """Share of the training rows that rehearse mastered skills; 0 turns replay off."""
+    max_drop: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Most that a skill may fall on the check before a checkpoint is refused."""
+    patience: Annotated[int, Field(ge=1)] = 2
+    """Cycles without progress after which a student has reached its plateau."""
+
+
+class TrainingConfig(Frozen):
+    """How lessons become weights."""
+
+    epochs: Annotated[int, Field(ge=1)] = 4
+    """Passes over the lessons of a cycle."""
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    """Rows an optimiser step."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the steps in which the learning rate rises."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Decoupled weight decay."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients are scaled down to this norm."""
+    precision: Literal["auto", "full", "bf16_products"] = "auto"
+    """Matrix products in float32, or rounded to bfloat16 while everything else stays float32. ``auto`` rounds
+    where the processor has matrix instructions for it."""
+
+
+class ThreadsConfig(Frozen):
+    """CPU threads a stage. Part of the identity: sums in another order round differently."""
+
+    tutor: Annotated[int, Field(ge=1)] = 2
+    """While the tutor writes."""
+    student: Annotated[int, Field(ge=1)] = 1
+    """While a student answers or trains."""
+
+
+class BudgetConfig(Frozen):
+    """Hard limits; a campaign that reaches one stops for that reason. May be raised when a run is continued."""
+
+    tutor_tokens: Count | None = None
+    """Prompt, completion and scored tokens of the tutor, cached or not; None means no limit."""
+    hours: Annotated[float, Field(gt=0)] | None = None
+    """Wall clock, over all sessions of a run; None means no limit."""
+
+
+class InlineCluster(Frozen):
+    """Everything in one process, one thing after the other: for debugging."""
+
+    type: Literal["inline"] = "inline"
+
+
+class RayCluster(Frozen):
+    """Ray: one actor for the tutor and one a student."""
+
+    type: Literal["ray"] = "ray"
+    address: str | None = None
+    """A running cluster to join; None starts a local one and ends it afterwards."""
+    student_cpus: Annotated[float, Field(gt=0)] = 1.0
+    """Logical CPUs an actor of a student asks for."""
+    tutor_cpus: Annotated[float, Field(gt=0)] = 1.0
+    """Logical CPUs the actor of the tutor asks for."""
+    student_gpus: Annotated[float, Field(ge=0)] = 0.0
+    """GPUs an actor of a student asks for."""
+    tutor_gpus: Annotated[float, Field(ge=0)] = 0.0
+    """GPUs the actor of the tutor asks for."""
+    retries: Annotated[int, Field(ge=0)] = 3
+    """How often a stage is run again after its actor died."""
+
+
+Cluster = Annotated[
+    Annotated[InlineCluster | RayCluster, Field(discriminator="type")],
+    BeforeValidator(_name_to_type, json_schema_input_type=InlineCluster | RayCluster | Literal["inline", "ray"]),
+]
+
+
+class CampaignConfig(Frozen):
+    """Everything one campaign is."""
+
+    campaign: Identifier
+    """Name of the campaign; the run directory is called after it."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Decides every draw. The same config, seed and machine give the same report."""
+    tutor: Annotated[TutorUse, BeforeValidator(_name_to_use, json_schema_input_type=TutorUse | str)]
+    """Who teaches: the name of a tutor card, or ``{use, model, engine}``."""
+    students: Annotated[tuple[StudentConfig, ...], Field(min_length=1, max_length=MOST_STUDENTS)]
+    """Who is taught; a small roster is the point of tuition."""
+    curriculum: str
+    """What there is to learn: the name of a curriculum, beside the config file or shipped."""
+    skills: tuple[str, ...] | None = None
+    """Teach and examine only these skills of the curriculum; None means all of them."""
+    exams: ExamsConfig = ExamsConfig()
+    """What students are examined on."""
+    tuition: TuitionConfig = TuitionConfig()
+    """How they are taught."""
+    training: TrainingConfig = TrainingConfig()
+    """How they are trained."""
+    threads: ThreadsConfig = ThreadsConfig()
+    """CPU threads a stage."""
+    budget: BudgetConfig = BudgetConfig()
+    """Hard limits."""
+    cluster: Cluster = execution(RayCluster())
+    """Where it runs: ``ray`` or ``inline``."""
+    cache: str | None = execution(None)
+    """Folder of the tutor's answer cache, which campaigns share; None means ``cache`` beside the run directory."""
+
+    @model_validator(mode="after")
+    def _students_differ(self) -> CampaignConfig:
+        seen: set[str] = set()
+        for student in self.students:
+            if student.id in seen:
+                raise ValueError(f"two students are called {student.id!r}: give each an id of its own")
+            seen.add(student.id)
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Give what decides the result: all but execution, and but the limits that may be raised."""
+        whole = self.model_dump(mode="json")
+        for name, info in type(self).model_fields.items():
+            if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("execution"):
+                del whole[name]
+        del whole["budget"]
+        del whole["tuition"]["cycles"]
+        return whole

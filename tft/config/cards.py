@@ -1,0 +1,195 @@
+"""The cards of the library: a tutor, a curriculum, an exam suite."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from tft.config._base import Frozen, Identifier
+from tft.config.campaign import TransformersEngineConfig
+
+Role = Literal["author", "demonstrator", "critic", "judge"]
+
+
+class RoleCard(Frozen):
+    """How a tutor is asked in one role, and how its answer is read."""
+
+    prompt: str
+    """File below ``prompts/``: a Jinja template for the user's turn."""
+    answer: str
+    """Regular expression with named groups that a whole answer must match; what does not is refused."""
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    """0 is greedy."""
+    max_tokens: Annotated[int, Field(ge=1)] = 64
+    """Longest answer in tokens; an answer that reaches it is refused."""
+
+    @field_validator("answer")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return value
+
+
+class TutorCard(Frozen):
+    """``tutors/<name>/tutor.yaml``: a model and the prompts for its roles."""
+
+    tutor: Identifier
+    """Name of the tutor."""
+    description: str
+    """What it is, in a sentence."""
+    model: str | None = None
+    """Its model: a folder beside the card, a path or a hub name; None means that the campaign names one."""
+    engine: TransformersEngineConfig = TransformersEngineConfig()
+    """The engine it runs on unless the campaign says otherwise."""
+    license: str | None = None
+    """Licence of the weights, as an SPDX identifier."""
+    price_per_million_tokens: Annotated[float, Field(ge=0)] | None = None
+    """Price of a million tokens, in the currency of your choice; None means free."""
+    roles: dict[Role, RoleCard]
+    """The roles it can take."""
+
+
+def _name_to_type(value: Any) -> Any:
+    return {"type": value} if isinstance(value, str) else value
+
+
+class GraderConfig(Frozen):
+    """Which grader judges answers."""
+
+    type: str
+    """Name of a grader: ``exact``, ``numeric``, or one a plug-in brings."""
+    marker: str | None = None
+    """The answer is what follows the last of these marks, and an answer without the mark is wrong; None means
+    that the whole answer counts (``exact``) or the last number in it (``numeric``)."""
+
+
+GraderUse = Annotated[GraderConfig, BeforeValidator(_name_to_type, json_schema_input_type=GraderConfig | str)]
+
+
+class SkillCard(Frozen):
+    """One skill of a curriculum."""
+
+    title: str
+    """What it is, in a few words."""
+    needs: tuple[str, ...] = ()
+    """Skills that must be mastered before this one is taught."""
+    role: Literal["taught", "retention", "stretch"] = "taught"
+    """``taught``; ``retention``: known before and to be kept, never taught; ``stretch``: never taught, only
+    examined, to show where learning ends."""
+    levels: Annotated[int, Field(ge=1, le=9)] = 1
+    """Levels of difficulty, from 1."""
+
+
+class CurriculumCard(Frozen):
+    """``curricula/<name>/curriculum.yaml``: a graph of skills."""
+
+    curriculum: Identifier
+    """Name of the curriculum."""
+    description: str
+    """What it teaches, in a sentence."""
+    items: str
+    """Python file beside the card with ``draw``, ``classify`` and ``fingerprint``."""
+    grader: GraderUse
+    """Who judges the answers."""
+    license: str = "Apache-2.0"
+    """Licence of the items."""
+    skills: dict[str, SkillCard]
+    """The skills, in the order they are shown."""
+
+    @model_validator(mode="after")
+    def _graph_is_sound(self) -> CurriculumCard:
+        for name, skill in self.skills.items():
+            for need in skill.needs:
+                if need not in self.skills:
+                    raise ValueError(f"skill {name!r} needs {need!r}, which is not a skill of this curriculum")
+        cycle = find_cycle({name: skill.needs for name, skill in self.skills.items()})
+        if cycle:
+            raise ValueError(f"skills need each other in a circle: {' → '.join(cycle)}; take one need out")
+        return self
+
+
+def find_cycle(needs: dict[str, tuple[str, ...]]) -> list[str]:
+    """Find a circle in a graph of needs, as the path that leads back to its start; empty if there is none.
+
+    >>> find_cycle({"a": ("b",), "b": ("a",)})
+    ['a', 'b', 'a']
+    """
+    done: set[str] = set()
+
+    def walk(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in done:
+            return []
+        for need in needs[name]:
+            found = walk(need, [*path, name])
+            if found:
+                return found
+        done.add(name)
+        return []
+
+    for name in needs:
+        found = walk(name, [])
+        if found:
+            return found
+    return []
+
+
+class ExtractCard(Frozen):
+    """How items are taken out of a data set: every match of a pattern in one field of each row."""
+
+    field: str
+    """Name of the field that is searched."""
+    pattern: str
+    """Regular expression with the named groups ``question`` and ``reference``."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _has_groups(cls, value: str) -> str:
+        try:
+            groups = re.compile(value).groupindex
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        if not {"question", "reference"} <= set(groups):
+            raise ValueError("needs the named groups (?P<question>…) and (?P<reference>…)")
+        return value
+
+
+class DataCard(Frozen):
+    """Where the rows of a suite lie; the first place that has them is used."""
+
+    path: str | None = None
+    """A JSONL file: absolute, beside the suite, or below the folder ``$TFT_DATA``."""
+    hub: str | None = None
+    """Name of a data set on the hub."""
+    config: str | None = None
+    """Its configuration there."""
+    split: str = "test"
+    """Its split there."""
+    license: str | None = None
+    """Its licence, as an SPDX identifier."""
+    reference: str | None = None
+    """Whom to cite."""
+
+
+class SuiteCard(Frozen):
+    """``evals/<name>.yaml``: a whole exam."""
+
+    exam: str
+    """Name of the suite."""
+    caption: str
+    """What a score here means and what it does not, in one sentence; shown under the score."""
+    data: DataCard
+    """Where the rows are."""
+    extract: ExtractCard
+    """How they become items."""
+    grader: GraderUse
+    """Who judges the answers."""
+    groups: dict[str, str] = {}
+    """Groups shown apart: a name and a regular expression over the question; the first that matches counts.
+    ``covered`` and ``uncovered`` are added: whether the curriculum teaches or expects what is asked."""

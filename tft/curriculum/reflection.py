@@ -1,0 +1,74 @@
+"""Reflection: was the cycle worth keeping, and should there be another?
+
+The gate compares the candidate with the last promoted checkpoint on the same check items. A checkpoint is refused
+if the mean over the taught skills fell, or if a skill fell by more than its bound and the paired interval says
+that this is no accident.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tft.curriculum.mastery import estimate, mastered, mean_score
+from tft.records import Decision, Sitting, StopReason
+from tft.statistics import paired_difference
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tft.config.campaign import TuitionConfig
+    from tft.config.cards import SkillCard
+
+_PROGRESS = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What reflection looks at."""
+
+    before: Sitting
+    """The check of the last promoted checkpoint."""
+    after: Sitting
+    """The check of the candidate."""
+    history: Sequence[float]
+    """Mean over the taught skills after each earlier cycle, the state before the first at its head."""
+
+
+def reflect(
+    student: str, cycle: int, skills: Mapping[str, SkillCard], evidence: Evidence, config: TuitionConfig
+) -> Decision:
+    """Promote a checkpoint or roll it back, and say whether this student is done, and why."""
+    taught = [name for name, skill in skills.items() if skill.role == "taught"]
+    kept = [name for name, skill in skills.items() if skill.role != "stretch"]
+    mean_before = mean_score(estimate([evidence.before]), taught)
+    known = estimate([evidence.after])
+    mean_after = mean_score(known, taught)
+    losses = _losses(kept, evidence, config.max_drop)
+    promoted = not losses and mean_after >= mean_before
+    if promoted:
+        reason = f"the mean of the taught skills went from {mean_before:.1%} to {mean_after:.1%}, and none fell"
+    elif losses:
+        reason = "rolled back: " + "; ".join(losses)
+    else:
+        reason = f"rolled back: the mean of the taught skills fell from {mean_before:.1%} to {mean_after:.1%}"
+    stop: StopReason | None = None
+    means = [*evidence.history, mean_after if promoted else mean_before]
+    if promoted and all(mastered(known.get(name), config.mastery) for name in taught):
+        stop = "mastery"
+    elif len(means) > config.patience and means[-1] - means[-1 - config.patience] < _PROGRESS:
+        stop = "plateau"
+    return Decision(student, cycle, promoted, reason, stop)
+
+
+def _losses(skills: Sequence[str], evidence: Evidence, most: float) -> list[str]:
+    found = []
+    for skill in skills:
+        before, after = (
+            [answer.verdict.passed for answer in sitting.answers if answer.attempt.item.skill == skill]
+            for sitting in (evidence.before, evidence.after)
+        )
+        change, _, high = paired_difference(before, after)
+        if change < -most and high < 0:
+            found.append(f"{skill} fell by {-change:.1%} (at least {-high:.1%} at 95 %)")
+    return found

@@ -1,0 +1,192 @@
+"""The embedded engine: a transformers model in this process, without a server, a GPU or a network.
+
+Prompts are sorted by length and cut into batches, so that the answers are a function of the list of prompts and
+nothing else. Rows that have ended leave the batch. Left out on purpose: paged memory, continuous batching and
+speculative decoding, for which there is vLLM.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+
+from tft.ports import Generation, Sampling, Scores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from tft.records import Message
+
+
+def load_model(folder: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a causal language model and its tokenizer.
+
+    On a CPU the weights are float32 and attention is eager: for short rows it is faster there than the fused
+    kernel, and left-padding does not change greedy answers. On a GPU they are bfloat16 with fused attention.
+    """
+    gpu = torch.cuda.is_available()
+    model = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=torch.bfloat16 if gpu else torch.float32,
+        attn_implementation="sdpa" if gpu else "eager",
+    )
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model.to("cuda" if gpu else "cpu").eval(), tokenizer
+
+
+class TransformersEngine:
+    """Generate and score with a transformers model.
+
+    Args:
+        model: a causal language model, with or without a PEFT adapter.
+        tokenizer: its tokenizer, with a chat template.
+        fingerprint: names the weights.
+        batch_size: rows that run together; part of what decides an answer to the last bit.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        fingerprint: str,
+        batch_size: int = 512,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.batch_size = batch_size
+        self._fingerprint = fingerprint
+        ends = model.generation_config.eos_token_id
+        self._ends = torch.tensor([ends] if isinstance(ends, int) else ends, device=model.device)
+
+    @classmethod
+    def open(cls, address: str, fingerprint: str, batch_size: int = 512) -> TransformersEngine:
+        """Load a model from a folder or the hub and run it here."""
+        return cls(*load_model(address), fingerprint, batch_size)
+
+    @property
+    def fingerprint(self) -> str:
+        """Weights, batch size, precision and threads: all that decides an answer."""
+        precision = torch.get_float32_matmul_precision()
+        return f"{self._fingerprint}/transformers/{self.batch_size}/{precision}/{torch.get_num_threads()}"
+
+    def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
+        """Write a conversation with the model's chat template, ready for its answer."""
+        text = self.tokenizer.apply_chat_template(
+            [{"role": message.role, "content": message.content} for message in messages],
+            add_generation_prompt=True,
+            tokenize=False,
+        )
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
+        """Answer every conversation, in the order they came; an empty list for none."""
+        encoded = [self.encode_prompt(messages) for messages in prompts]
+        generations: list[Generation | None] = [None] * len(encoded)
+        generator = torch.Generator(self.model.device).manual_seed(sampling.seed)
+        for rows in self._batches(encoded):
+            answers = self._decode([encoded[row] for row in rows], sampling, generator)
+            for row, (tokens, logprob, finished) in zip(rows, answers, strict=True):
+                generations[row] = Generation(
+                    text=self.tokenizer.decode(tokens, skip_special_tokens=True),
+                    prompt_tokens=len(encoded[row]),
+                    tokens=len(tokens),
+                    finished=finished,
+                    logprob=logprob,
+                )
+        return [generation for generation in generations if generation is not None]
+
+    @torch.inference_mode()
+    def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
+        """Give the log-probability of every token of the completions, the end token included."""
+        encoded, starts = [], []
+        end = self.tokenizer.eos_token_id
+        for messages, completion in zip(prompts, completions, strict=True):
+            prompt = self.encode_prompt(messages)
+            answer = list(self.tokenizer(completion, add_special_tokens=False)["input_ids"])
+            encoded.append([*prompt, *answer, end])
+            starts.append(len(prompt))
+        scored: list[Scores | None] = [None] * len(encoded)
+        for rows in self._batches(encoded):
+            ids, mask = self._pad([encoded[row] for row in rows])
+            logits = self.model(input_ids=ids, attention_mask=mask, **self._positions(mask)).logits
+            logprobs_BT = torch.log_softmax(logits[:, :-1].float(), -1).gather(-1, ids[:, 1:, None])[..., 0]
+            for place, row in enumerate(rows):
+                count = len(encoded[row]) - starts[row]
+                found = tuple(logprobs_BT[place, -count:].tolist())
+                scored[row] = Scores(tuple(encoded[row][starts[row] :]), found)
+        return [scores for scores in scored if scores is not None]
+
+    def _batches(self, encoded: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+        order = sorted(range(len(encoded)), key=lambda row: (len(encoded[row]), row))
+        for start in range(0, len(order), self.batch_size):
+            yield order[start : start + self.batch_size]
+
+    def _pad(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        longest = max(len(row) for row in rows)
+        pad = self.tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (longest - len(row)) + list(row) for row in rows])
+        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+        return ids.to(self.model.device), mask.to(self.model.device)
+
+    @staticmethod
+    def _positions(mask: torch.Tensor) -> dict[str, Any]:
+        return {"position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
+
+    @torch.inference_mode()
+    def _decode(
+        self, rows: Sequence[Sequence[int]], sampling: Sampling, generator: torch.Generator
+    ) -> list[tuple[list[int], float, bool]]:
+        ids, mask = self._pad(rows)
+        positions = self._positions(mask)["position_ids"]
+        cache = DynamicCache(config=self.model.config)
+        written: list[list[int]] = [[] for _ in rows]
+        logprobs = [0.0] * len(rows)
+        finished = [False] * len(rows)
+        live = list(range(len(rows)))
+        for _ in range(sampling.max_tokens):
+            logits_BV = self.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits[:, -1]
+            tokens_B, chosen_B = self._choose(logits_BV.float(), sampling, generator)
+            ended_B = torch.isin(tokens_B, self._ends)
+            for row, token, logprob, ended in zip(
+                live, tokens_B.tolist(), chosen_B.tolist(), ended_B.tolist(), strict=True
+            ):
+                written[row].append(token)
+                logprobs[row] += logprob
+                finished[row] = ended
+            keep = (~ended_B).nonzero()[:, 0]
+            if len(keep) == 0:
+                break
+            if len(keep) < len(live):
+                live = [live[place] for place in keep.tolist()]
+                cache.batch_select_indices(keep)
+                mask, positions, tokens_B = mask[keep], positions[keep], tokens_B[keep]
+            ids = tokens_B[:, None]
+            mask = torch.cat([mask, mask.new_ones(len(live), 1)], 1)
+            positions = positions[:, -1:] + 1
+        return list(zip(written, logprobs, finished, strict=True))
+
+    @staticmethod
+    def _choose(
+        logits_BV: torch.Tensor, sampling: Sampling, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        logprobs_BV = torch.log_softmax(logits_BV, -1)
+        if sampling.temperature == 0:
+            tokens_B = logits_BV.argmax(-1)
+        else:
+            probabilities_BV = torch.softmax(logits_BV / sampling.temperature, -1)
+            tokens_B = torch.multinomial(probabilities_BV, 1, generator=generator)[:, 0]
+        return tokens_B, logprobs_BV.gather(-1, tokens_B[:, None])[:, 0]

@@ -1,0 +1,65 @@
+"""Curation: nothing is taught that was not verified, and nothing that is examined.
+
+By kind: a demonstration passes the grader; in a critique the attempt fails and the better attempt passes; what is
+rehearsed passed when it was answered. Repetitions of the same lesson are dropped, except in replay, where they
+are the point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tft.graders import make_grader
+from tft.records import Curated, Lesson, Rejection
+
+if TYPE_CHECKING:
+    from tft.config.cards import GraderConfig
+    from tft.ports import Grader
+
+
+@dataclass(frozen=True, slots=True)
+class CurateRequest:
+    """Lessons that want to be taught."""
+
+    lessons: tuple[Lesson, ...]
+    grader: GraderConfig
+    held_out: tuple[str, ...]
+    """Fingerprints of items that may not be taught; see ``Splits.fingerprints``."""
+
+
+def curate(request: CurateRequest) -> Curated:
+    """Keep the lessons that may be taught, each with the verdicts and filters it passed."""
+    grader, held_out = make_grader(request.grader), frozenset(request.held_out)
+    kept: list[Lesson] = []
+    rejections: list[Rejection] = []
+    seen: set[str] = set()
+    for lesson in request.lessons:
+        checked = _check(lesson, grader, held_out, seen)
+        if isinstance(checked, Lesson):
+            kept.append(checked)
+            seen.add(checked.id)
+        else:
+            rejections.append(checked)
+    return Curated(tuple(kept), tuple(rejections))
+
+
+def _check(lesson: Lesson, grader: Grader, held_out: frozenset[str], seen: set[str]) -> Lesson | Rejection:
+    verdict = grader.grade(lesson.item, lesson.answer)
+    if not verdict.passed:
+        return _reject(lesson, "wrong")
+    if lesson.kind == "critique" and lesson.attempt is not None:
+        if grader.grade(lesson.item, lesson.attempt).passed:
+            return _reject(lesson, "right_attempt")
+    if lesson.item.fingerprint in held_out:
+        return _reject(lesson, "leak")
+    if lesson.kind != "replay" and lesson.id in seen:
+        return _reject(lesson, "duplicate")
+    filters = ("grader", "decontamination", "duplicates")
+    return replace(
+        lesson, verdicts=(*lesson.verdicts, verdict), lineage=replace(lesson.lineage, filters=filters)
+    )
+
+
+def _reject(lesson: Lesson, reason: str) -> Rejection:
+    return Rejection(lesson.kind, lesson.item.skill, reason, f"{lesson.item.question} → {lesson.answer}")

@@ -1,0 +1,91 @@
+"""Replay: a student rehearses skills it has mastered, on its own right answers, so that they stay.
+
+It costs no tutor tokens. Where a skill has few items, they are repeated until the rows are full.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tft.graders import make_grader
+from tft.library import load_items
+from tft.ports import Sampling
+from tft.records import Attempt, Example, Item, Lesson, Lineage, Message, Offered, Rejection, Usage, Verdict, digest
+from tft.student import StudentRef, attempt
+
+if TYPE_CHECKING:
+    from tft.config.cards import GraderConfig
+
+_PATIENCE = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRequest:
+    """What a student rehearses."""
+
+    student: StudentRef
+    items_path: str
+    """The curriculum's item source."""
+    rows: dict[str, int]
+    """Lessons by skill."""
+    held_out: tuple[str, ...]
+    """Fingerprints of exam items, those of whole exams included."""
+    grader: GraderConfig
+    max_tokens: int
+    seed: int
+
+
+def rehearse(request: ReplayRequest) -> Offered:
+    """Draw items of mastered skills, let the student answer, and keep what the grader passes."""
+    items = [item for skill, rows in request.rows.items() for item in _draw(skill, rows, request)]
+    grader = make_grader(request.grader)
+    right: dict[str, list[Lesson]] = {skill: [] for skill in request.rows}
+    rejections = []
+    for answer in attempt(request.student, items, Sampling(request.max_tokens)):
+        verdict = grader.grade(answer.item, answer.text)
+        if verdict.passed and answer.finished:
+            right[answer.item.skill].append(_lesson(answer, verdict, request.student))
+        else:
+            rejections.append(Rejection("replay", answer.item.skill, "wrong", f"{answer.item.question} → {answer.text}"))
+    # A table of facts is shorter than the rows it should fill: go round until it fills them.
+    lessons = [
+        found[place % len(found)]
+        for skill, found in right.items()
+        if found
+        for place in range(request.rows[skill])
+    ]
+    return Offered(tuple(lessons), tuple(rejections), Usage())
+
+
+def _draw(skill: str, rows: int, request: ReplayRequest) -> list[Item]:
+    source = load_items(Path(request.items_path))
+    held_out = frozenset(request.held_out)
+    found: dict[str, Item] = {}
+    misses = 0
+    for question in source.draw(skill, random.Random(f"replay {request.seed} {skill}")):
+        fingerprint = source.fingerprint(question)
+        classified = source.classify(question)
+        if question in found or fingerprint in held_out or classified is None:
+            misses += 1
+            if misses > _PATIENCE:
+                break
+            continue
+        found[question] = Item(skill, classified[1], question, classified[2], fingerprint, "curriculum")
+        if len(found) == rows:
+            break
+    return list(found.values())
+
+
+def _lesson(answer: Attempt, verdict: Verdict, student: StudentRef) -> Lesson:
+    return Lesson(
+        id=digest(["replay", student.id, answer.item.question, answer.text]),
+        kind="replay",
+        item=answer.item,
+        examples=(Example((Message("user", answer.item.question), Message("assistant", answer.text))),),
+        answer=answer.text,
+        lineage=Lineage(source="student", model=student.digest or "base"),
+        verdicts=(verdict,),
+    )

@@ -1,0 +1,200 @@
+"""Finds tutors, curricula, exam suites, configs and models: beside the user's file, then among those shipped.
+
+A model name is looked up in the library (``abacus/novice-a`` is a folder below ``tutors/``), then as a path, then
+on the hub; ``path:`` and ``hub:`` force it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from tft.config.cards import CurriculumCard, SuiteCard, TutorCard
+from tft.config.reading import closest, read_config
+from tft.errors import PrerequisiteError, Problem, UserError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from tft.ports import ItemSource
+
+Kind = Literal["tutors", "curricula", "evals", "configs"]
+_FILES: dict[Kind, str] = {
+    "tutors": "{name}/tutor.yaml",
+    "curricula": "{name}/curriculum.yaml",
+    "evals": "{name}.yaml",
+    "configs": "{name}.yaml",
+}
+
+
+@dataclass(frozen=True)
+class Library:
+    """Where content is looked up.
+
+    Args:
+        beside: folder of the user's config file, searched first; None for the shipped content alone.
+    """
+
+    beside: Path | None = None
+
+    def roots(self) -> list[Path]:
+        """List the folders that are searched, first to last: the user's, its parent, and what is shipped."""
+        mine = [self.beside, self.beside.parent] if self.beside is not None else []
+        return list(dict.fromkeys([*mine, shipped()]))
+
+    def names(self, kind: Kind) -> list[str]:
+        """List what there is of a kind."""
+        found: set[str] = set()
+        for root in self.roots():
+            for path in (root / kind).glob(_FILES[kind].format(name="*")):
+                found.add(path.parent.name if "/" in _FILES[kind] else path.stem)
+        return sorted(found)
+
+    def find(self, kind: Kind, name: str, *, file: str | None = None, key: str | None = None) -> Path:
+        """Find a card by its name, or by the path of its file or folder.
+
+        Raises:
+            UserError: with the names there are.
+        """
+        pattern = _FILES[kind]
+        for root in self.roots():
+            path = root / kind / pattern.format(name=name)
+            if "/" not in name and path.is_file():
+                return path
+        own = (self.beside or Path()) / Path(name).expanduser()
+        for path in (own, own / Path(pattern).name):
+            if path.is_file() and path.suffix in (".yaml", ".yml"):
+                return path
+        what = {"tutors": "tutor", "curricula": "curriculum", "evals": "exam suite", "configs": "config"}[kind]
+        remedy = closest(name, self.names(kind))
+        raise UserError(Problem(f"there is no {what} of this name", file=file, key=key, value=name, remedy=remedy))
+
+    def tutor(self, name: str) -> tuple[TutorCard, Path]:
+        """Read a tutor card; with the folder it lies in."""
+        path = self.find("tutors", name)
+        return read_config(TutorCard, path), path.parent
+
+    def curriculum(self, name: str) -> tuple[CurriculumCard, Path]:
+        """Read a curriculum; with the folder it lies in."""
+        path = self.find("curricula", name)
+        return read_config(CurriculumCard, path), path.parent
+
+    def suite(self, name: str) -> tuple[SuiteCard, Path]:
+        """Read an exam suite; with the folder it lies in."""
+        path = self.find("evals", name)
+        return read_config(SuiteCard, path), path.parent
+
+    def model(self, name: str, *, card_folder: Path | None = None) -> Model:
+        """Say what a model name stands for.
+
+        Args:
+            name: a library name, a path or a hub name, optionally with ``path:`` or ``hub:`` in front.
+            card_folder: folder of the card that names the model, searched first.
+
+        Raises:
+            UserError: if ``path:`` names a folder that holds no model.
+        """
+        if name.startswith("hub:"):
+            return Model(name, "hub", name.removeprefix("hub:"))
+        forced = name.startswith("path:")
+        bare = name.removeprefix("path:")
+        if not forced:
+            for root in self.roots():
+                folder = root / "tutors" / bare
+                if "/" in bare and (folder / "config.json").is_file():
+                    return Model(name, "library", str(folder.resolve()))
+                card = root / "tutors" / bare / "tutor.yaml"
+                if "/" not in bare and card.is_file():
+                    named = read_config(TutorCard, card).model
+                    if named is not None:
+                        return self.model(named, card_folder=card.parent)
+        for base in (card_folder, self.beside, Path()):
+            folder = (base or Path()) / Path(bare).expanduser()
+            if (folder / "config.json").is_file():
+                return Model(name, "path", str(folder.resolve()))
+        if forced or bare.startswith((".", "/", "~")):
+            remedy = "a model folder holds config.json and *.safetensors"
+            raise UserError(Problem("there is no model in this folder", value=name, remedy=remedy))
+        return Model(name, "hub", bare)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a model name became."""
+
+    name: str
+    """As the user wrote it."""
+    kind: Literal["library", "path", "hub"]
+    address: str
+    """A folder, or a name on the hub."""
+
+
+def shipped() -> Path:
+    """Give the folder of the shipped content: inside the installed package, or the checkout around it."""
+    package = Path(__file__).parent
+    inside = package / "content"
+    return inside if inside.is_dir() else package.parent
+
+
+def find_data(path: str, beside: Path) -> Path | None:
+    """Find a data file: absolute, beside the suite, or below ``$TFT_DATA``; None if it is nowhere."""
+    candidates = [Path(path).expanduser(), beside / path]
+    if os.environ.get("TFT_DATA"):
+        candidates.append(Path(os.environ["TFT_DATA"]) / path)
+    absolute = [candidate for candidate in candidates if candidate.is_absolute() or candidate is not candidates[0]]
+    return next((candidate.resolve() for candidate in absolute if candidate.is_file()), None)
+
+
+@cache
+def load_items(path: Path) -> ItemSource:
+    """Import the item source of a curriculum.
+
+    Raises:
+        UserError: if the file cannot be imported or lacks one of its three functions.
+    """
+    name = f"tft_items_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(Problem("is not a Python file", file=str(path)))
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the user's own code, whatever it raises
+        raise UserError(Problem(f"cannot be imported: {error!r}", file=str(path))) from error
+    missing = [function for function in ("draw", "classify", "fingerprint") if not hasattr(module, function)]
+    if missing:
+        remedy = "see curricula/arithmetic/items.py for what each must do"
+        raise UserError(Problem(f"lacks {', '.join(missing)}", file=str(path), remedy=remedy))
+    return cast("ItemSource", module)
+
+
+def fingerprint_model(address: str) -> str:
+    """Name the weights in a model folder: sha256 over its weight, config and tokenizer files.
+
+    Raises:
+        PrerequisiteError: if the folder holds no safetensors weights.
+    """
+    folder = Path(address)
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise PrerequisiteError(f"{folder} holds no *.safetensors; save the model with save_pretrained")
+    hashed = {path.name: _file_digest(path) for path in [*weights, *sorted(folder.glob("*.json"))]}
+    template = folder / "chat_template.jinja"
+    if template.is_file():
+        hashed[template.name] = _file_digest(template)
+    # What the recipe wrote down beside the weights does not change an answer.
+    hashed.pop("training.json", None)
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,114 @@
+"""The protocols that rooms meet through; every implementation passes the contract suite of its protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tft.records import Attempt, Item, Mastery, Message, Syllabus, Verdict
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How an engine chooses tokens."""
+
+    max_tokens: int
+    temperature: float = 0.0
+    """0 is greedy."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One answer of an engine."""
+
+    text: str
+    prompt_tokens: int
+    tokens: int
+    """Tokens written, the end included."""
+    finished: bool
+    """False where ``max_tokens`` cut it off."""
+    logprob: float
+    """Sum of the log-probabilities of the tokens written, in nats, under the untempered model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Log-probabilities of given tokens."""
+
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    """One a token, in nats."""
+
+
+class Engine(Protocol):
+    """Runs one model."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the weights and what else decides an answer: the same fingerprint, the same answers."""
+
+    def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
+        """Answer every conversation, in the order they came."""
+
+    def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
+        """Give the log-probabilities of each completion's tokens, its end included, after its prompt."""
+
+
+class Grader(Protocol):
+    """Judges one attempt at an item."""
+
+    def grade(self, item: Item, text: str) -> Verdict:
+        """Grade an answer; a bad answer is a verdict, never an exception."""
+
+
+class ItemSource(Protocol):
+    """Where the items of a curriculum come from: a module beside its ``curriculum.yaml``."""
+
+    def draw(self, skill: str, rng: random.Random) -> Iterator[str]:
+        """Yield questions of a skill; a table of facts ends, anything else goes on."""
+
+    def classify(self, question: str) -> tuple[str, int, str] | None:
+        """Say which skill, level and answer a question has; None where it has none here."""
+
+    def fingerprint(self, question: str) -> str:
+        """Give the same text for all questions that ask the same."""
+
+
+class Student(Protocol):
+    """A model that can answer questions."""
+
+    def attempt(self, items: Sequence[Item], sampling: Sampling) -> list[Attempt]:
+        """Answer every item, in the order they came."""
+
+
+class Planner(Protocol):
+    """Decides what one student is taught in one cycle."""
+
+    def __call__(self, student: str, cycle: int, mastery: dict[str, Mastery], **evidence: Any) -> Syllabus:
+        """Plan from what is known."""
+
+
+class Executor(Protocol):
+    """Runs a stage somewhere: in this process, or in an actor of a cluster.
+
+    A stage is a module-level function of records, so it can run anywhere and be run again.
+    """
+
+    async def run(
+        self, place: str, stage: Callable[[Any], Result], request: Any
+    ) -> tuple[Result, float]:
+        """Run a stage at a named place; calls at one place run one after the other.
+
+        Returns:
+            What the stage returned, and the seconds it was busy.
+        """
+
+    async def close(self) -> None:
+        """End everything this executor started."""

@@ -1,0 +1,150 @@
+"""What a campaign needs before it begins: every name resolved, every weight named, every exam item drawn.
+
+The identity of a run is made here: its config and the content of everything the config names. Two runs with the
+same identity, on the same machine, end with the same report.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tft.errors import PrerequisiteError, Problem, UserError
+from tft.exams import Splits, Suite, make_splits, read_suite
+from tft.library import Library, Model, fingerprint_model, load_items
+from tft.records import digest
+from tft.student import StudentRef
+from tft.tutor import TutorRef
+
+if TYPE_CHECKING:
+    from tft.config import CampaignConfig, CurriculumCard, SuiteCard, TutorCard
+    from tft.config.cards import SkillCard
+    from tft.ports import ItemSource
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A campaign that may begin."""
+
+    config: CampaignConfig
+    folder: Path
+    """The run directory."""
+    tutor_card: TutorCard
+    tutor: TutorRef
+    students: tuple[StudentRef, ...]
+    curriculum: CurriculumCard
+    skills: dict[str, SkillCard]
+    items_path: str
+    source: ItemSource
+    splits: Splits
+    suites: tuple[tuple[SuiteCard, Suite], ...]
+    contents: dict[str, str]
+    """Digests of what the config names, by key of the config."""
+
+    def held_out(self) -> tuple[str, ...]:
+        """List the fingerprints that may not be taught: of the curriculum's exams and of whole exams."""
+        suites = {item.fingerprint for _, suite in self.suites for item in suite.items}
+        return tuple(sorted(self.splits.fingerprints() | suites))
+
+    def identity(self) -> dict[str, Any]:
+        """Give all that decides the result."""
+        return {"config": self.config.identity(), "contents": self.contents}
+
+
+def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
+    """Resolve everything a config names.
+
+    Args:
+        config: the campaign.
+        library: where its names are looked up.
+        folder: the run directory.
+
+    Raises:
+        UserError: if a name leads nowhere.
+        PrerequisiteError: if a model cannot be reached.
+    """
+    tutor_card, tutor_folder = library.tutor(config.tutor.use)
+    curriculum, curriculum_folder = library.curriculum(config.curriculum)
+    skills = choose_skills(config, curriculum)
+    items_path = curriculum_folder / curriculum.items
+    source = load_items(items_path.resolve())
+    splits = make_splits(skills, source, config.exams, config.seed)
+    cards = [library.suite(name) for name in config.exams.whole]
+    expected = [name for name, skill in curriculum.skills.items() if skill.role != "stretch"]
+    suites = tuple((card, read_suite(card, place, source, expected)) for card, place in cards)
+    tutor = _tutor(config, library, tutor_card, tutor_folder, folder)
+    students = tuple(
+        StudentRef(it.id, *_weights(library.model(it.model), f"students.{place}.model"), it.adapter)
+        for place, it in enumerate(config.students)
+    )
+    contents = {
+        "tutor.model": tutor.fingerprint,
+        "tutor.use": _digest_folder(tutor_folder / "prompts", tutor_folder / "tutor.yaml"),
+        "curriculum": _digest_folder(items_path, curriculum_folder / "curriculum.yaml"),
+        **{f"students.{ref.id}.model": ref.base for ref in students},
+        **{f"exams.whole.{suite.name}": suite.digest or suite.missing or "hub" for _, suite in suites},
+    }
+    return Prepared(
+        config, folder, tutor_card, tutor, students, curriculum, skills, str(items_path.resolve()), source, splits,
+        suites, contents,
+    )  # fmt: skip
+
+
+def choose_skills(config: CampaignConfig, curriculum: CurriculumCard) -> dict[str, SkillCard]:
+    """Take the skills a campaign names, or all of them, in the order of the curriculum.
+
+    Raises:
+        UserError: if a name is not a skill.
+    """
+    if config.skills is None:
+        return dict(curriculum.skills)
+    unknown = [name for name in config.skills if name not in curriculum.skills]
+    if unknown:
+        known = ", ".join(curriculum.skills)
+        raise UserError(
+            *(Problem("is not a skill of the curriculum", key="skills", value=name, remedy=f"known: {known}")
+              for name in unknown)
+        )  # fmt: skip
+    return {name: card for name, card in curriculum.skills.items() if name in config.skills}
+
+
+def _tutor(config: CampaignConfig, library: Library, card: TutorCard, folder: Path, run: Path) -> TutorRef:
+    named = config.tutor.model or card.model
+    if named is None:
+        raise UserError(
+            Problem(f"the tutor {card.tutor} brings no model of its own", key="tutor.model", remedy="name one")
+        )
+    address, fingerprint = _weights(library.model(named, card_folder=folder), "tutor.model")
+    engine = config.tutor.engine or card.engine
+    cache = Path(config.cache).expanduser() if config.cache else run.parent / "cache"
+    return TutorRef(
+        card_path=str((folder / "tutor.yaml").resolve()),
+        model_path=address,
+        fingerprint=fingerprint,
+        engine=engine.type,
+        batch_size=engine.batch_size,
+        cache_path=str(cache.resolve()),
+    )
+
+
+def _weights(model: Model, key: str) -> tuple[str, str]:
+    """Give the folder of a model, fetched from the hub where it is there, and its fingerprint."""
+    if model.kind != "hub":
+        return model.address, fingerprint_model(model.address)
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = snapshot_download(model.address, allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model"])
+    except Exception as error:  # the hub fails in many ways, and all of them mean: not there
+        raise PrerequisiteError(
+            f"{key}: {model.name} is not in the library, is no path, and could not be fetched from the hub "
+            f"({type(error).__name__}). Check the name and the network, or give a folder with path:"
+        ) from error
+    return folder, fingerprint_model(folder)
+
+
+def _digest_folder(*paths: Path) -> str:
+    files = sorted(file for path in paths for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
+    return digest([[file.name, hashlib.sha256(file.read_bytes()).hexdigest()] for file in files])

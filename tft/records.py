@@ -1,0 +1,286 @@
+"""What passes between the stages of a campaign: frozen, serialisable data without behaviour.
+
+Every record is a plain dataclass, so that ``dump`` and ``load`` can carry it through JSON, the ledger and a
+Ray message alike. Reports, planners and trainers share these words and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal, TypeVar, cast
+
+from pydantic import TypeAdapter
+
+T = TypeVar("T")
+
+LessonKind = Literal["demonstration", "critique", "preference", "feedback", "replay"]
+Split = Literal["probe", "check", "final"]
+StopReason = Literal["mastery", "plateau", "budget", "cycles", "no_lessons"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One question, with a reference answer where there is one."""
+
+    skill: str
+    """The skill it belongs to; the name of the suite in a whole exam."""
+    level: int
+    """From 1; 0 where levels mean nothing."""
+    question: str
+    reference: str | None
+    fingerprint: str
+    """The same for all questions that ask the same."""
+    source: str
+    """Where it comes from: ``curriculum``, ``tutor``, or the address of a data set."""
+    groups: tuple[str, ...] = ()
+    """Groups that a report shows apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A student's answer to an item."""
+
+    item: Item
+    text: str
+    tokens: int
+    """Tokens it wrote, its end included."""
+    confidence: float | None = None
+    """Probability of the whole answer under the student, in [0, 1]; None where it was not measured."""
+    finished: bool = True
+    """False where the length limit cut it off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A grader's word on an attempt."""
+
+    score: float
+    """In [0, 1]."""
+    reason: str
+    grader: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the answer counts as right."""
+        return self.score >= 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An attempt with its verdict."""
+
+    attempt: Attempt
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """One student's answers to one set of items, in the order of the items."""
+
+    exam: str
+    """``probe``, ``check``, ``final`` or the name of a whole exam."""
+    answers: tuple[Answered, ...]
+    sat: bool = True
+    reason: str | None = None
+    """Why it was not sat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """What a trainer sees of a lesson: a conversation whose last turn is the answer to learn."""
+
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where a lesson comes from, so that every training row can be traced."""
+
+    source: str
+    """The tutor's id, or ``student`` for rehearsal of what a student could already do."""
+    model: str
+    """Fingerprint of the weights that wrote it."""
+    prompts: dict[str, str] = field(default_factory=dict)
+    """Role to the version of the prompt it was asked with."""
+    calls: tuple[str, ...] = ()
+    """Keys of the tutor calls, as the answer cache holds them."""
+    filters: tuple[str, ...] = ()
+    """Filters it passed, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One thing to teach; it becomes one or more training examples."""
+
+    id: str
+    kind: LessonKind
+    item: Item
+    examples: tuple[Example, ...]
+    answer: str
+    """The answer that the grader must pass before it may be taught."""
+    lineage: Lineage
+    attempt: str | None = None
+    """The student's own attempt that a critique speaks of."""
+    critique: str | None = None
+    verdicts: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A lesson, or an answer of the tutor, that was not taught, and why."""
+
+    kind: str
+    skill: str
+    reason: str
+    """``wrong``, ``duplicate``, ``leak``, ``unreadable``, ``off_skill``, ``right_attempt`` …"""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What tutor calls used, in tokens."""
+
+    prompt: int = 0
+    completion: int = 0
+    scored: int = 0
+    cached: int = 0
+    """How many of all those came from the answer cache."""
+    requests: int = 0
+
+    @property
+    def total(self) -> int:
+        """Prompt, completion and scored tokens, cached or not."""
+        return self.prompt + self.completion + self.scored
+
+    def __add__(self, other: Usage) -> Usage:
+        """Add up."""
+        return Usage(
+            self.prompt + other.prompt,
+            self.completion + other.completion,
+            self.scored + other.scored,
+            self.cached + other.cached,
+            self.requests + other.requests,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What the tutor made of one request for lessons."""
+
+    lessons: tuple[Lesson, ...]
+    rejections: tuple[Rejection, ...]
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Curated:
+    """The lessons that may be taught, and those that may not."""
+
+    kept: tuple[Lesson, ...]
+    rejections: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mastery:
+    """What is known of one student's command of one skill."""
+
+    skill: str
+    right: int
+    n: int
+    score: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tuition:
+    """One line of a syllabus."""
+
+    skill: str
+    kind: LessonKind
+    lessons: int
+    reason: str
+    levels: tuple[int, ...] = ()
+    """Levels to draw from; empty for those of the skill."""
+
+
+@dataclass(frozen=True, slots=True)
+class Syllabus:
+    """What one student is taught in one cycle, and why."""
+
+    student: str
+    cycle: int
+    tuition: tuple[Tuition, ...]
+    waiting: dict[str, str]
+    """Skills that are not taught yet, with the reason."""
+    mastered: tuple[str, ...]
+    learning_rate_scale: float = 1.0
+    """Below 1 after a roll-back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A verified folder with what a student has learned."""
+
+    path: str
+    """Relative to the storage of the run; empty for the untouched base model."""
+    digest: str
+    """sha256 of its manifest."""
+    trained_tokens: int = 0
+    trained_tokens_by_skill: dict[str, int] = field(default_factory=dict)
+    steps: int = 0
+    loss_first: float | None = None
+    """Mean loss of the first tenth of the steps, in nats per token."""
+    loss_last: float | None = None
+    trainable_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What reflection made of a cycle, for one student."""
+
+    student: str
+    cycle: int
+    promoted: bool
+    reason: str
+    stop: StopReason | None
+
+
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    return cast("TypeAdapter[T]", _adapters(kind))
+
+
+@cache
+def _adapters(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def dump(value: object, kind: Any = None) -> Any:
+    """Turn a record, or a container of records, into plain JSON values."""
+    return _adapters(kind or type(value)).dump_python(value, mode="json")
+
+
+def load(kind: type[T], value: object) -> T:
+    """Turn plain JSON values back into a record.
+
+    Raises:
+        pydantic.ValidationError: if they do not fit.
+    """
+    return _adapter(kind).validate_python(value)
+
+
+def digest(value: object) -> str:
+    """Give a short content key of any JSON value: 24 hexadecimal digits of sha256 over its canonical form."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -1,0 +1,352 @@
+"""The evidence: everything a report says, read from the ledger and from nothing else.
+
+What was not measured is None, never 0.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from tft import __version__
+from tft.curriculum import estimate
+from tft.records import (
+    Answered,
+    Checkpoint,
+    Curated,
+    Decision,
+    Lesson,
+    Mastery,
+    Offered,
+    Sitting,
+    Syllabus,
+    Usage,
+    load,
+)
+from tft.statistics import expected_calibration_error, paired_difference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from tft.ledger import Ledger
+
+_EXAMPLES_A_SKILL = 2
+_STAGES = {
+    "tutor": ("teach", "criticise"),
+    "train": ("train",),
+    "examine": ("examine", "practise", "rehearse"),
+}
+
+
+def build_report(ledger: Ledger) -> dict[str, Any]:
+    """Build the report of a run from its ledger; see the design for its keys."""
+    setting = ledger.fact("setting")
+    students = [_Student(ledger, setting, it).report() for it in setting["config"]["students"]]
+    usage = sum((offered.usage for offered in _offers(ledger, "teach", "criticise")), Usage())
+    busy = ledger.busy_seconds()
+    return {
+        "schema": 1,
+        "version": __version__,
+        "campaign": setting["campaign"],
+        "seed": setting["seed"],
+        "seconds": ledger.fact("seconds"),
+        "cycles": max((step.cycle for step in ledger.steps("plan")), default=0),
+        "stopped_because": _stopped_because([student["stopped_because"] for student in students]),
+        "tutor": {
+            **setting["tutor"],
+            "prompts": _prompts(ledger),
+            "tokens": {
+                "prompt": usage.prompt,
+                "completion": usage.completion,
+                "scored": usage.scored,
+                "total": usage.total,
+                "of_which_cached": usage.cached,
+            },
+        },
+        "skills": setting["skills"],
+        "students": students,
+        "curation": _curation(ledger),
+        "examples": [example for it in setting["config"]["students"] for example in _examples(ledger, it["id"])],
+        "time": {
+            **{name: sum(busy.get(stage, 0.0) for stage in stages) for name, stages in _STAGES.items()},
+            "orchestrate": ledger.fact("orchestrate"),
+        },
+        "config": setting["config"],
+        "environment": setting["environment"],
+        "sources": _sources(setting),
+    }
+
+
+class _Student:
+    """The report of one student."""
+
+    def __init__(self, ledger: Ledger, setting: dict[str, Any], config: dict[str, Any]) -> None:
+        self._ledger = ledger
+        self._setting = setting
+        self._config = config
+        self._id: str = config["id"]
+        self._outcome = ledger.fact(f"outcome/{self._id}") or {}
+        self._decisions = {it.cycle: it for it in self._read("reflect", Decision)}
+        self._checkpoints = {step.cycle: load(Checkpoint, step.result) for step in ledger.steps("train", self._id)}
+        self._lessons = {step.cycle: load(Curated, step.result).kept for step in ledger.steps("curate", self._id)}
+        self._sittings = {
+            (sitting.exam, step.cycle): sitting
+            for step in ledger.steps("examine", self._id)
+            for sitting in [load(Sitting, step.result)]
+        }
+
+    def _read(self, stage: str, kind: type[Any]) -> Iterator[Any]:
+        for step in self._ledger.steps(stage, self._id):
+            yield load(kind, step.result)
+
+    def _after(self, exam: str) -> Sitting | None:
+        """Give the sitting of the promoted checkpoint; where nothing was promoted that is the first one."""
+        if self._outcome and self._outcome["promoted_digest"] is None:
+            return self._sittings.get((exam, 0))
+        return self._sittings.get((exam, 1)) if self._outcome else None
+
+    def report(self) -> dict[str, Any]:
+        before, after = self._sittings.get(("final", 0)), self._after("final")
+        skills = self._skills(before, after)
+        taught = [it["name"] for it in self._setting["skills"] if it["role"] == "taught"]
+        kinds = Counter(lesson.kind for lessons in self._lessons.values() for lesson in lessons)
+        promoted = [cycle for cycle, decision in sorted(self._decisions.items()) if decision.promoted]
+        shares = [it.trainable_share for it in self._checkpoints.values()]
+        return {
+            "id": self._id,
+            "model": self._config["model"],
+            "adapter": self._config["adapter"]["type"],
+            "trainable_share": shares[0] if shares else None,
+            "promoted_cycle": promoted[-1] if promoted else None,
+            "stopped_because": self._outcome.get("stopped_because"),
+            "skills": skills,
+            "final_mean": {
+                when: _mean([skills[name][when].get("score") for name in taught]) for when in ("before", "after")
+            },
+            "whole": {suite["name"]: self._whole(suite) for suite in self._setting["suites"]},
+            "retention": {"worst_drop": _worst_drop(skills)},
+            "calibration": {"ece": _calibration(after)},
+            "self_correction": {"first": None, "revised": None, "n": None},
+            "lessons": {
+                **{kind: kinds[kind] for kind in ("demonstration", "critique", "preference", "replay")},
+                "feedback_tokens": 0,
+            },
+            "trained_tokens": sum(it.trained_tokens for it in self._checkpoints.values()),
+            "checkpoint": self._outcome.get("checkpoint"),
+            "curve": list(self._curve()),
+            "cycles": list(self._cycles()),
+        }
+
+    def _skills(self, before: Sitting | None, after: Sitting | None) -> dict[str, dict[str, Any]]:
+        first, last = (estimate([it]) if it is not None else {} for it in (before, after))
+        lessons = Counter(
+            lesson.item.skill
+            for kept in self._lessons.values()
+            for lesson in kept
+            if lesson.kind != "replay"
+        )
+        rehearsed = Counter(
+            lesson.item.skill for kept in self._lessons.values() for lesson in kept if lesson.kind == "replay"
+        )
+        tokens: Counter[str] = Counter()
+        for checkpoint in self._checkpoints.values():
+            tokens.update(checkpoint.trained_tokens_by_skill)
+        return {
+            name: {
+                "taught": lessons[name] > 0,
+                "lessons": lessons[name],
+                "rehearsed": rehearsed[name],
+                "trained_tokens": tokens[name],
+                "before": _measure(first.get(name)),
+                "after": _measure(last.get(name)),
+                "change": _change(before, after, lambda it, name=name: it.attempt.item.skill == name),
+            }
+            for name in (it["name"] for it in self._setting["skills"])
+        }
+
+    def _whole(self, suite: dict[str, Any]) -> dict[str, Any]:
+        before, after = self._sittings.get((suite["name"], 0)), self._after(suite["name"])
+        groups = sorted({group for it in (before.answers if before else ()) for group in it.attempt.item.groups})
+
+        def compare(belongs: Callable[[Answered], bool]) -> dict[str, Any]:
+            first, last = _pick(before, belongs), _pick(after, belongs)
+            return {
+                "before": _measure(estimate([first]).get(suite["name"]) if first else None),
+                "after": _measure(estimate([last]).get(suite["name"]) if last else None),
+                "change": _change(before, after, belongs),
+            }
+
+        return {
+            "sat": before is not None,
+            "reason": suite["missing"],
+            "caption": suite["caption"],
+            **compare(lambda _: True),
+            "groups": {
+                group: compare(lambda it, group=group: group in it.attempt.item.groups) for group in groups
+            },
+        }
+
+    def _curve(self) -> Iterator[dict[str, Any]]:
+        for (exam, cycle), sitting in sorted(self._sittings.items()):
+            if exam == "check":
+                promoted = cycle == 0 or (cycle in self._decisions and self._decisions[cycle].promoted)
+                known = estimate([sitting])
+                yield {
+                    "cycle": cycle,
+                    "promoted": promoted,
+                    "skills": {name: _measure(it) for name, it in known.items()},
+                }
+
+    def _cycles(self) -> Iterator[dict[str, Any]]:
+        rejected = {
+            step.cycle: len(load(Curated, step.result).rejections) for step in self._ledger.steps("curate", self._id)
+        }
+        for syllabus in self._read("plan", Syllabus):
+            cycle = syllabus.cycle
+            checkpoint, decision = self._checkpoints.get(cycle), self._decisions.get(cycle)
+            kept = len(self._lessons.get(cycle, ()))
+            yield {
+                "cycle": cycle,
+                "syllabus": [
+                    {"skill": it.skill, "kind": it.kind, "lessons": it.lessons, "reason": it.reason}
+                    for it in syllabus.tuition
+                ],
+                "waiting": syllabus.waiting,
+                "mastered": list(syllabus.mastered),
+                "offered": kept + rejected.get(cycle, 0),
+                "kept": kept,
+                "trained_tokens": checkpoint.trained_tokens if checkpoint else None,
+                "loss_first": checkpoint.loss_first if checkpoint else None,
+                "loss_last": checkpoint.loss_last if checkpoint else None,
+                "promoted": decision.promoted if decision else None,
+                "decision": decision.reason if decision else None,
+            }
+
+
+def _measure(known: Mastery | None) -> dict[str, Any]:
+    return {} if known is None else {"score": known.score, "low": known.low, "high": known.high, "n": known.n}
+
+
+def _pick(sitting: Sitting | None, belongs: Callable[[Answered], bool]) -> Sitting | None:
+    if sitting is None:
+        return None
+    return Sitting(sitting.exam, tuple(it for it in sitting.answers if belongs(it)))
+
+
+def _change(
+    before: Sitting | None, after: Sitting | None, belongs: Callable[[Answered], bool]
+) -> dict[str, float] | None:
+    first, last = _pick(before, belongs), _pick(after, belongs)
+    if first is None or last is None or not first.answers:
+        return None
+    value, low, high = paired_difference(
+        [it.verdict.passed for it in first.answers], [it.verdict.passed for it in last.answers]
+    )
+    return {"value": value, "low": low, "high": high}
+
+
+def _worst_drop(skills: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """Name the skill that lost most, of those that were not taught; a drop is positive."""
+    changes = [
+        (-it["change"]["value"], name)
+        for name, it in skills.items()
+        if it["change"] is not None and it["before"].get("score") and not it["taught"]
+    ]
+    if not changes:
+        return None
+    value, name = max(changes)
+    change = skills[name]["change"]
+    return {"skill": name, "value": value, "low": -change["high"], "high": -change["low"]}
+
+
+def _calibration(sitting: Sitting | None) -> float | None:
+    answers = [it for it in sitting.answers if it.attempt.confidence is not None] if sitting else []
+    return expected_calibration_error(
+        [it.attempt.confidence or 0.0 for it in answers], [it.verdict.passed for it in answers]
+    )
+
+
+def _mean(scores: Iterable[float | None]) -> float | None:
+    known = [score for score in scores if score is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _stopped_because(reasons: list[str | None]) -> str | None:
+    """Give the reason that weighs most: a campaign has reached mastery only if every student has."""
+    order = ("budget", "no_lessons", "plateau", "cycles", "mastery")
+    known = [reason for reason in reasons if reason is not None]
+    return min(known, key=order.index) if len(known) == len(reasons) else None
+
+
+def _offers(ledger: Ledger, *stages: str) -> Iterator[Offered]:
+    for stage in stages:
+        for step in ledger.steps(stage):
+            yield load(Offered, step.result)
+
+
+def _curation(ledger: Ledger) -> dict[str, Any]:
+    """Count what was offered, kept and rejected, over all students and over the items the tutor wrote."""
+    kept = 0
+    rejections = [it for offered in _offers(ledger, "teach", "criticise", "rehearse") for it in offered.rejections]
+    for step in ledger.steps("curate"):
+        curated = load(Curated, step.result)
+        kept += len(curated.kept)
+        rejections += curated.rejections
+    reasons = Counter(it.reason for it in rejections)
+    shown: dict[str, int] = Counter()
+    examples = []
+    for it in rejections:
+        shown[it.reason] += 1
+        if shown[it.reason] <= _EXAMPLES_A_SKILL:
+            examples.append({"kind": it.kind, "skill": it.skill, "reason": it.reason, "text": it.text})
+    return {
+        "offered": kept + len(rejections),
+        "kept": kept,
+        "rejected": {"wrong": 0, "duplicate": 0, "leak": 0, **dict(sorted(reasons.items()))},
+        "examples": examples,
+    }
+
+
+def _examples(ledger: Ledger, student: str) -> Iterator[dict[str, Any]]:
+    shown: Counter[tuple[str, str]] = Counter()
+    for step in ledger.steps("curate", student):
+        for lesson in load(Curated, step.result).kept:
+            shown[lesson.kind, lesson.item.skill] += 1
+            if lesson.kind != "replay" and shown[lesson.kind, lesson.item.skill] <= _EXAMPLES_A_SKILL:
+                yield _example(lesson, student, step.cycle)
+
+
+def _example(lesson: Lesson, student: str, cycle: int) -> dict[str, Any]:
+    return {
+        "student": student,
+        "cycle": cycle,
+        "kind": lesson.kind,
+        "skill": lesson.item.skill,
+        "question": lesson.item.question,
+        "attempt": lesson.attempt,
+        "critique": lesson.critique,
+        "answer": lesson.answer,
+    }
+
+
+def _prompts(ledger: Ledger) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for offered in _offers(ledger, "teach", "criticise"):
+        for lesson in offered.lessons[:1]:
+            found |= lesson.lineage.prompts
+    return dict(sorted(found.items()))
+
+
+def _sources(setting: dict[str, Any]) -> list[dict[str, Any]]:
+    curriculum, tutor = setting["curriculum"], setting["tutor"]
+    return [
+        {"what": "tutor", "name": tutor["id"], "license": tutor["license"], "digest": tutor["fingerprint"],
+         "reference": tutor["description"]},
+        {"what": "curriculum", "name": curriculum["name"], "license": curriculum["license"],
+         "digest": curriculum["digest"], "reference": curriculum["description"]},
+        *(
+            {"what": "exam", "name": it["name"], "license": it["license"], "digest": it["digest"],
+             "reference": it["reference"]}
+            for it in setting["suites"]
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,44 @@
+"""The files of a run directory that people and other tools read: the report, the lessons, the answers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from tft.ledger import Ledger
+
+
+def write_run_files(folder: Path, ledger: Ledger, report: dict[str, Any], html: str) -> None:
+    """Write the report, and what was taught and answered as JSON lines, from the ledger.
+
+    Each file is written aside and renamed, so that a reader never sees half of one.
+    """
+    _write(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    _write(folder / "report.html", html)
+    lessons: dict[int, list[dict[str, Any]]] = {}
+    for step in ledger.steps("curate"):
+        lessons.setdefault(step.cycle, []).extend(
+            {"student": step.student, "cycle": step.cycle, **lesson} for lesson in step.result["kept"]
+        )
+    for cycle, rows in lessons.items():
+        _write_lines(folder / "lessons" / f"cycle-{cycle}.jsonl", rows)
+    for stage, place in (("examine", "exams"), ("practise", "attempts")):
+        for step in ledger.steps(stage):
+            exam = step.result["exam"].replace(" ", "-")
+            rows = [{"student": step.student, "cycle": step.cycle, **answer} for answer in step.result["answers"]]
+            _write_lines(folder / place / f"{step.student}-{exam}-{step.cycle}.jsonl", rows)
+
+
+def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    _write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)

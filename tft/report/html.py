@@ -1,0 +1,183 @@
+"""The report card as one page that needs nothing else: no server, no network, no script.
+
+The page is laid out in ``templates/``; this module hands it words, rows and charts. Everything that comes
+from the report is escaped, and a content security policy forbids the page to fetch anything.
+Left out on purpose: the evidence. What the report does not say, the page does not guess.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from functools import cache
+from typing import Any
+
+from jinja2 import ChainableUndefined, Environment, PackageLoader, Undefined
+from markupsafe import Markup, escape
+
+from tft.report import charts, rows, words
+from tft.report.limits import limits
+from tft.report.measures import Change, Measure, mapping, number
+
+ROLE_TITLES = {
+    "taught": "To be taught",
+    "retention": "Retention: known before, watched for loss",
+    "stretch": "Stretch: taught to nobody, expected to fail",
+}
+REASON_TITLES = {
+    "wrong": "the answer failed the grader",
+    "duplicate": "the same question was there already",
+    "leak": "the question is in an exam",
+    "unreadable": "the tutor's text could not be read",
+    "off_skill": "the question belongs to another skill",
+    "right_attempt": "the attempt to be criticised was right",
+}
+FEATURED = 2
+"""Examples a student and kind of lesson that are not folded away."""
+STAGE_TITLES = {
+    "tutor": "tutor writes and reads",
+    "train": "students train",
+    "examine": "students are examined",
+    "orchestrate": "orchestration",
+}
+
+
+def render_html(report: dict[str, Any]) -> str:
+    """Lay a report out as a self-contained page.
+
+    Args:
+        report: the contents of ``report.json``; whatever is absent is left out or shown as not measured.
+
+    Returns:
+        The page, as UTF-8 text.
+    """
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            skills=rows.skills(report),
+            students=[_student(report, student) for student in rows.students(report)],
+            exams=rows.exams(report),
+            config=rows.flatten(mapping(report.get("config"))),
+            environment=rows.flatten(mapping(report.get("environment"))),
+            limits=limits(report),
+            examples=_featured([mapping(example) for example in report.get("examples") or []]),
+            tokens=mapping(mapping(report.get("tutor")).get("tokens")),
+            busiest=max(filter(None, map(number, mapping(report.get("time")).values())), default=None),
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    # Chainable: what an older or interrupted campaign did not record reads as not measured, not as an error.
+    environment = Environment(
+        loader=PackageLoader("tft.report", "templates"),
+        autoescape=True,
+        undefined=ChainableUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=words.percent,
+        points=words.points,
+        interval=words.interval,
+        count=words.count,
+        decimal=words.decimal,
+        duration=words.duration,
+        stopped=words.stopped,
+        listed=words.listed,
+        plural=words.plural,
+        number=number,
+        measure=Measure.read,
+        flatten=rows.flatten,
+    )
+    environment.globals.update(
+        interval_chart=charts.interval_chart,
+        interval_scale=charts.interval_scale,
+        learning_curve=charts.learning_curve,
+        bar=charts.bar,
+        key=charts.key,
+        compared=compared,
+        share=words.share,
+        marks=words.MARKS,
+        role_titles=ROLE_TITLES,
+        reason_titles=REASON_TITLES,
+        stage_titles=STAGE_TITLES,
+    )
+    return environment
+
+
+def _shown(value: object) -> object:
+    return words.DASH if value is None or isinstance(value, Undefined) else value
+
+
+def _student(report: dict[str, Any], student: dict[str, Any]) -> dict[str, Any]:
+    found = rows.skill_rows(report, student)
+    taught = [row for row in found if row.role == "taught"]
+    changes = [row.change for row in taught if row.change is not None]
+    sizes = sorted({row.n for row in found if row.n is not None})
+    return {
+        "data": student,
+        "learned": words.learned(student, len(taught)),
+        "kept": words.kept(student),
+        "drop": Change.read(mapping(student.get("retention")).get("worst_drop")),
+        "sure": _sure([change.direction for change in changes], sizes),
+        "groups": _grouped(found),
+        "curves": rows.curves(report, student),
+    }
+
+
+def _grouped(found: list[rows.Row]) -> dict[str, list[rows.Row]]:
+    groups: dict[str, list[rows.Row]] = {}
+    for row in found:
+        groups.setdefault(row.role, []).append(row)
+    return groups
+
+
+def _featured(examples: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Split examples into those shown at once, critiques first, and those that are folded away."""
+    first: list[dict[str, Any]] = []
+    rest: list[dict[str, Any]] = []
+    shown: Counter[tuple[str, str]] = Counter()
+    for example in sorted(examples, key=lambda it: it.get("attempt") is None):
+        kind = (str(example.get("student")), str(example.get("kind")))
+        shown[kind] += 1
+        (first if shown[kind] <= FEATURED else rest).append(example)
+    return first, rest
+
+
+def _sure(directions: list[str], sizes: list[int]) -> str:
+    """Say how sure the outcome is, from nothing but the intervals of the report."""
+    if not directions or not sizes:
+        return "How sure this is cannot be said: no change was measured."
+    rose, fell = directions.count("rose"), directions.count("fell")
+    items = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+    clear = f"{rose} of {words.plural(len(directions), 'taught skill')} rose"
+    lost = f" and {fell} fell" if fell else ""
+    bounds = f"with a 95{words.NBSP}% interval of the change that leaves out 0"
+    return f"{clear}{lost} {bounds}; {items} held-out items a skill."
+
+
+def compared(attempt: object, answer: object) -> tuple[Markup, Markup]:
+    """Mark the words in which an attempt and the better answer differ.
+
+    >>> compared("7+8=14 #84", "7+8=15 #84")[0]
+    Markup('<del>7+8=14</del> #84')
+    """
+    # Spaces are pieces of their own, so that line breaks in a long answer stay where they are.
+    first, second = re.split(r"(\s+)", str(attempt)), re.split(r"(\s+)", str(answer))
+    left, right = [], []
+    for tag, a, b, c, d in difflib.SequenceMatcher(None, first, second, autojunk=False).get_opcodes():
+        left.append(_marked("".join(first[a:b]), "del" if tag != "equal" else ""))
+        right.append(_marked("".join(second[c:d]), "ins" if tag != "equal" else ""))
+    return Markup().join(left), Markup().join(right)
+
+
+def _marked(text: str, element: str) -> Markup:
+    if not element or not text.strip():
+        return escape(text)
+    return Markup(f"<{element}>{{}}</{element}>").format(text)  # noqa: S704

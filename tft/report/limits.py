@@ -1,0 +1,101 @@
+"""What the numbers of a report do not say: sentences drawn from the report itself.
+
+Left out on purpose: boilerplate. A limit that does not hold for this campaign is not mentioned.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tft.report import rows, words
+from tft.report.measures import Measure, mapping, number
+
+
+def limits(report: dict[str, Any]) -> list[str]:
+    """List what a reader should know before relying on the report, the most particular first."""
+    return [*_lost(report), *_stretch(report), *_whole(report), *_unmeasured(report), *_inference(report)]
+
+
+def _lost(report: dict[str, Any]) -> list[str]:
+    found = []
+    for student in rows.students(report):
+        name = student.get("id")
+        fallen = [
+            f"{row.name} by {words.points(-row.change.value, signed=False)}"
+            for row in rows.skill_rows(report, student)
+            if row.change is not None and row.change.direction == "fell"
+        ]
+        if fallen:
+            bounds = f"the 95{words.NBSP}% interval of the change leaves out 0"
+            found.append(f"{name} got worse at {words.listed(fallen)} points; {bounds}.")
+        cycles = map(mapping, student.get("cycles") or [])
+        refused = [str(cycle.get("cycle")) for cycle in cycles if cycle.get("promoted") is False]
+        if refused:
+            noun = "cycle" if len(refused) == 1 else "cycles"
+            found.append(f"What {name} learned in {noun} {words.listed(refused)} was rolled back.")
+    return found
+
+
+def _stretch(report: dict[str, Any]) -> list[str]:
+    names = [str(skill.get("name")) for skill in rows.skills(report) if skill.get("role") == "stretch"]
+    if not names:
+        return []
+    reached = []
+    for student in rows.students(report):
+        found = {row.name: row.after for row in rows.skill_rows(report, student)}
+        scores = [_reached(found.get(name)) for name in names]
+        reached.append(f"{student.get('id')} reached {words.listed(scores)}")
+    verb = "was" if len(names) == 1 else "were"
+    return [f"{words.listed(names)} {verb} taught to nobody and expected to fail: {'; '.join(reached)}."]
+
+
+def _reached(found: Measure | None) -> str:
+    """Write the score of a measure, or that there is none."""
+    return "a score that was not measured" if found is None else words.percent(found.score)
+
+
+def _whole(report: dict[str, Any]) -> list[str]:
+    names = [str(skill.get("name")) for skill in rows.skills(report) if skill.get("examined_whole")]
+    found = []
+    if names:
+        verb = "has" if len(names) == 1 else "have"
+        found.append(
+            f"{words.listed(names)} {verb} too few items for separate splits and {verb} been examined whole: "
+            "the final exam holds items that probe and check had seen, too."
+        )
+    for suite, (_, sittings) in rows.exams(report).items():
+        absent = [sat.student for sat in sittings if sat.reason is not None]
+        if absent:
+            found.append(f"{suite} was not sat by {words.listed(absent)}.")
+    return found
+
+
+def _unmeasured(report: dict[str, Any]) -> list[str]:
+    missing = [
+        name
+        for name, key, value in (
+            ("calibration", "calibration", "ece"),
+            ("self-correction with the tutor away", "self_correction", "revised"),
+        )
+        if all(number(mapping(student.get(key)).get(value)) is None for student in rows.students(report))
+    ]
+    if not missing or not rows.students(report):
+        return []
+    return [f"Not measured in this campaign: {words.listed(missing)}."]
+
+
+def _inference(report: dict[str, Any]) -> list[str]:
+    shown = sum(
+        row.change is not None and row.change.low is not None
+        for student in rows.students(report)
+        for row in rows.skill_rows(report, student)
+    )
+    if not shown:
+        return []
+    seed = f" with seed {report['seed']}" if number(report.get("seed")) is not None else ""
+    return [
+        "The intervals say how much the scores would move with other questions. They do not say how much "
+        f"they would move with another seed: this campaign ran once{seed}.",
+        f"{words.plural(shown, 'change')} of skills {'is' if shown == 1 else 'are'} shown, each with its own "
+        f"95{words.NBSP}% interval; about one such interval in twenty misses the truth.",
+    ]

@@ -1,0 +1,152 @@
+"""What is shown of a report, and in which order: rows of skills and exams, curves, and the limits to be told.
+
+A report may come from an older version or a campaign that was cut short, so everything may be absent.
+Left out on purpose: markup and formatting, which the page and the terminal do each in its own way.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tft.report.measures import Change, Measure, mapping
+
+ROLES = ("taught", "retention", "stretch")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One skill, or one group of a whole exam: before and after."""
+
+    name: str
+    before: Measure | None
+    after: Measure | None
+    change: Change | None
+    title: str = ""
+    role: str = "taught"
+    lessons: int | None = None
+    rehearsed: int | None = None
+    """Lessons that only kept it fresh."""
+    trained_tokens: int | None = None
+    examined_whole: bool = False
+
+    @property
+    def n(self) -> int | None:
+        """Items it was measured on."""
+        return next((found.n for found in (self.after, self.before) if found is not None), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Sat:
+    """How one student did in one whole exam."""
+
+    student: str
+    reason: str | None
+    """Why it was not sat; None where it was."""
+    rows: tuple[Row, ...]
+    """All items first, then group by group."""
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """A check of one skill after one cycle; cycle 0 is before any tuition."""
+
+    cycle: int
+    promoted: bool
+    """False where the checkpoint was refused and rolled back."""
+    measure: Measure
+
+
+def skills(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """List the skills of the campaign, role by role, each in the order of the curriculum."""
+    known = [mapping(skill) for skill in report.get("skills") or []]
+    names = {skill.get("name") for skill in known}
+    for student in students(report):
+        for name, found in mapping(student.get("skills")).items():
+            if name not in names:
+                names.add(name)
+                role = "taught" if mapping(found).get("taught") else "stretch"
+                known.append({"name": name, "title": "", "role": role})
+    roles = [*ROLES, *sorted({str(skill.get("role")) for skill in known} - set(ROLES))]
+    return sorted(known, key=lambda skill: roles.index(str(skill.get("role"))))
+
+
+def students(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """List the students."""
+    return [mapping(student) for student in report.get("students") or []]
+
+
+def skill_rows(report: dict[str, Any], student: dict[str, Any]) -> list[Row]:
+    """List what became of every skill of one student."""
+    found = mapping(student.get("skills"))
+    return [
+        _row(
+            str(skill.get("name")),
+            mapping(found.get(str(skill.get("name")))),
+            title=str(skill.get("title") or ""),
+            role=str(skill.get("role")),
+            examined_whole=bool(skill.get("examined_whole")),
+        )
+        for skill in skills(report)
+    ]
+
+
+def _row(name: str, found: dict[str, Any], **more: Any) -> Row:
+    return Row(
+        name,
+        Measure.read(found.get("before")),
+        Measure.read(found.get("after")),
+        Change.read(found.get("change")),
+        lessons=found.get("lessons"),
+        rehearsed=found.get("rehearsed"),
+        trained_tokens=found.get("trained_tokens"),
+        **more,
+    )
+
+
+def exams(report: dict[str, Any]) -> dict[str, tuple[str, list[Sat]]]:
+    """Give, for every whole exam, its caption and how each student did."""
+    suites: dict[str, tuple[str, list[Sat]]] = {}
+    for student in students(report):
+        for suite, value in mapping(student.get("whole")).items():
+            found = mapping(value)
+            caption, sat = suites.get(suite, ("", []))
+            suites[suite] = (caption or str(found.get("caption") or ""), [*sat, _sat(student, found)])
+    return suites
+
+
+def _sat(student: dict[str, Any], found: dict[str, Any]) -> Sat:
+    groups = mapping(found.get("groups")).items()
+    rows = (_row("all items", found), *(_row(str(name), mapping(group)) for name, group in groups))
+    if found.get("sat"):
+        return Sat(str(student.get("id")), None, rows)
+    return Sat(str(student.get("id")), str(found.get("reason") or "no reason was recorded"), ())
+
+
+def curves(report: dict[str, Any], student: dict[str, Any]) -> dict[str, list[CurvePoint]]:
+    """Give the checks of every skill over the cycles, leaving out what was not measured."""
+    found: dict[str, list[CurvePoint]] = {str(skill.get("name")): [] for skill in skills(report)}
+    for stop in student.get("curve") or []:
+        for name, value in mapping(stop.get("skills")).items():
+            measure = Measure.read(value)
+            if measure is not None:
+                point = CurvePoint(int(stop.get("cycle") or 0), stop.get("promoted") is not False, measure)
+                found.setdefault(name, []).append(point)
+    return {name: points for name, points in found.items() if points}
+
+
+def flatten(value: object, prefix: str = "") -> list[tuple[str, str]]:
+    """Write nested values as dotted keys.
+
+    >>> flatten({"tuition": {"cycles": 4, "skills": None}, "students": [{"id": "ada"}]})
+    [('tuition.cycles', '4'), ('tuition.skills', 'null'), ('students.0.id', 'ada')]
+    """
+    if isinstance(value, dict) and value:
+        parts = [(str(key), inner) for key, inner in value.items()]
+    elif isinstance(value, list | tuple) and any(isinstance(inner, dict | list) for inner in value):
+        parts = [(str(index), inner) for index, inner in enumerate(value)]
+    else:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        return [(prefix, text)]
+    return [line for key, inner in parts for line in flatten(inner, f"{prefix}.{key}" if prefix else key)]

@@ -1,0 +1,130 @@
+"""The report card in the terminal: one table a student, readable at 80 columns and in a plain pipe.
+
+Left out on purpose: curves, lessons and lineage. They are on the page that ``report.html`` holds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from tft.report import rows, words
+from tft.report.measures import Change, Measure, mapping
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+STYLES = {"rose": "bold green", "fell": "bold red", "unclear": ""}
+PLAIN = str.maketrans(
+    {"▲": "^", "▼": "v", "≈": "~", "→": "->", "–": "-", "·": "|", words.NBSP: " ", words.MINUS: "-"}
+)
+
+
+def print_summary(report: dict[str, Any], console: Console) -> None:
+    """Print what a person wants to know first: outcome, intervals, what it cost, why it stopped."""
+    _say(console, _headline(report), "bold")
+    for student in rows.students(report):
+        console.print()
+        _say(console, _heading(student), "bold")
+        console.print(_table(report, student, console))
+        _say(console, _retention(student))
+        for suite, reason in _not_sat(report, student):
+            _say(console, f"{suite}: not sat, {reason}", "yellow")
+    console.print()
+    _say(console, _cost(report))
+    _say(console, "▲ ▼ the 95 % interval of the change leaves out 0; ≈ it does not; – not measured", "dim")
+
+
+def _text(text: str, console: Console, style: str = "") -> Text:
+    """Keep to ASCII where the pipe carries nothing else; never read markup: a name in brackets is a name."""
+    if console.options.ascii_only:
+        text = text.translate(PLAIN).encode("ascii", "replace").decode()
+    return Text(text, style=style)
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    console.print(_text(text, console, style))
+
+
+def _headline(report: dict[str, Any]) -> str:
+    roster = words.plural(len(rows.students(report)), "student")
+    reason = words.stopped(report.get("stopped_because"))
+    return f"{report.get('campaign')} · {roster} · {words.count(report.get('cycles'))} cycles · {reason}"
+
+
+def _heading(student: dict[str, Any]) -> str:
+    mean = mapping(student.get("final_mean"))
+    scores = f"{words.percent(mean.get('before'))} → {words.percent(mean.get('after'))} on taught skills"
+    return f"{student.get('id')} ({student.get('adapter')}) · {scores} · {_short(student)}"
+
+
+def _short(student: dict[str, Any]) -> str:
+    return f"stopped: {student.get('stopped_because') or 'not recorded'}"
+
+
+def _table(report: dict[str, Any], student: dict[str, Any], console: Console) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("%", overflow="fold")
+    table.add_column("role", overflow="fold")
+    for heading in ("before", "after", "change"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows.skill_rows(report, student):
+        _add(table, row, row.role, console)
+    for suite, (_, sittings) in rows.exams(report).items():
+        for sat in sittings:
+            if sat.student != str(student.get("id")) or not sat.rows:
+                continue
+            table.add_section()
+            for index, row in enumerate(sat.rows):
+                _add(table, row, "" if index else "whole exam", console, f"  {row.name}" if index else suite)
+    return table
+
+
+def _add(table: Table, row: rows.Row, role: str, console: Console, name: str | None = None) -> None:
+    style = STYLES[row.change.direction] if row.change is not None else ""
+    table.add_row(
+        _text(name or row.name, console),
+        _text(role, console, "dim"),
+        _text(_score(row.before), console),
+        _text(_score(row.after), console),
+        _text(_changed(row.change), console, style),
+    )
+
+
+def _score(found: Measure | None) -> str:
+    if found is None:
+        return words.DASH
+    if found.low is None or found.high is None:
+        return f"{100 * found.score:.1f}"
+    return f"{100 * found.score:.1f} ({100 * found.low:.0f}–{100 * found.high:.0f})"
+
+
+def _changed(change: Change | None) -> str:
+    return words.DASH if change is None else f"{words.MARKS[change.direction]} {words.points(change.value)}"
+
+
+def _retention(student: dict[str, Any]) -> str:
+    worst = mapping(mapping(student.get("retention")).get("worst_drop"))
+    drop = Change.read(worst)
+    if drop is None:
+        return f"worst drop of what was known before: {words.DASH} (not measured)"
+    bounds = words.interval(drop, signed=False)
+    said = f"worst drop of what was known before: {words.points(drop.value, signed=False)} points"
+    return f"{said} on {worst.get('skill')}" + (f" ({bounds})" if bounds else "")
+
+
+def _not_sat(report: dict[str, Any], student: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (suite, sat.reason)
+        for suite, (_, sittings) in rows.exams(report).items()
+        for sat in sittings
+        if sat.student == str(student.get("id")) and sat.reason is not None
+    ]
+
+
+def _cost(report: dict[str, Any]) -> str:
+    tokens = mapping(mapping(report.get("tutor")).get("tokens"))
+    total, cached = words.count(tokens.get("total")), words.count(tokens.get("of_which_cached"))
+    return f"tutor: {total} tokens, {cached} of them from the cache · {words.duration(report.get('seconds'))}"

@@ -1,0 +1,258 @@
+"""Run a campaign in its run directory: open it or continue it, go round, and write the report.
+
+The directory belongs to one config. One that was made from another is refused, with the keys that differ.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import platform
+import shutil
+import time
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from tft import __version__
+from tft.campaign import Campaign
+from tft.cluster import open_executor
+from tft.config import CampaignConfig, read_config
+from tft.errors import PrerequisiteError, Problem, TFTError, UserError
+from tft.ledger import Ledger
+from tft.library import Library
+from tft.preparation import Prepared, prepare
+from tft.report import build_report, render_html
+from tft.report.files import write_run_files
+from tft.steps import Steps, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_PACKAGES = ("torch", "transformers", "peft", "ray", "datasets", "numpy", "pydantic")
+
+
+class Clock:
+    """Tells a watch what passes, and the ledger how long the run has been at work."""
+
+    def __init__(self, watch: Watch, ledger: Ledger) -> None:
+        self._watch = watch
+        self._ledger = ledger
+        self.earlier = float(ledger.fact("seconds") or 0.0)
+        self._start = time.monotonic()
+
+    def began(self, stage: str, student: str, cycle: int) -> None:
+        """Pass it on."""
+        self._watch.began(stage, student, cycle)
+
+    def ended(self, stage: str, student: str, cycle: int, seconds: float, note: str) -> None:
+        """Pass it on, and write the time down."""
+        self._watch.ended(stage, student, cycle, seconds, note)
+        if seconds:
+            self._ledger.set_fact("seconds", self.seconds())
+
+    def seconds(self) -> float:
+        """Give the wall clock over all sessions of this run."""
+        return self.earlier + time.monotonic() - self._start
+
+
+def run_campaign(path: Path, overrides: Sequence[str], out: Path | None, fork: bool, watch: Watch) -> Path:
+    """Run a campaign, or continue it.
+
+    Args:
+        path: its config file.
+        overrides: ``a.b=c`` settings.
+        out: the run directory; None means ``runs/<campaign>`` under the current folder.
+        fork: begin anew beside a run directory that belongs to another config.
+        watch: is told what passes.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        TFTError: as its classes say; what was done is kept.
+    """
+    config = read_config(CampaignConfig, path, overrides)
+    folder = (out or Path("runs") / config.campaign).resolve()
+    # Library and data are read offline unless a name leads to the hub.
+    prepared = prepare(config, Library(path.resolve().parent), folder)
+    if fork:
+        folder = _free_folder(folder, prepared)
+        prepared = prepare(config, Library(path.resolve().parent), folder)
+    _refuse_other_config(prepared)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        ledger = Ledger(folder)
+        try:
+            _write_setting(prepared, ledger)
+            clock = Clock(watch, ledger)
+            asyncio.run(_go_round(prepared, ledger, clock))
+            ledger.set_fact("seconds", clock.seconds())
+            report = build_report(ledger)
+            write_run_files(folder, ledger, report, render_html(report))
+        except BaseExceptionGroup as group:
+            raise _first_own(group) from group
+        finally:
+            ledger.close()
+    return folder
+
+
+async def _go_round(prepared: Prepared, ledger: Ledger, clock: Clock) -> None:
+    executor = open_executor(prepared.config, prepared.folder / "logs")
+    try:
+        steps = Steps(ledger, executor, clock)
+        campaign = Campaign(prepared, steps, clock.earlier)
+        await campaign.run()
+        for pupil in campaign.pupils:
+            ledger.set_fact(f"outcome/{pupil.config.id}", {
+                "stopped_because": pupil.stop,
+                "promoted_digest": pupil.ref.digest,
+                "checkpoint": _keep_final(prepared.folder, pupil.config.id, pupil.ref.checkpoint_path),
+            })  # fmt: skip
+        waited = float(ledger.fact("orchestrate") or 0.0) + steps.waited
+        ledger.set_fact("orchestrate", waited)
+    finally:
+        await executor.close()
+
+
+def _keep_final(folder: Path, student: str, checkpoint: str | None) -> str | None:
+    """Copy the promoted checkpoint to ``students/<id>/final``; None if nothing was promoted."""
+    if checkpoint is None:
+        return None
+    final = folder / "students" / student / "final"
+    aside = final.with_name(".final")
+    shutil.rmtree(aside, ignore_errors=True)
+    shutil.copytree(checkpoint, aside)
+    shutil.rmtree(final, ignore_errors=True)
+    aside.rename(final)
+    return str(final.relative_to(folder))
+
+
+def _write_setting(prepared: Prepared, ledger: Ledger) -> None:
+    """Write down what the campaign is, so that a report needs the ledger alone."""
+    config = prepared.config
+    ledger.set_fact("identity", prepared.identity())
+    ledger.set_fact("setting", {
+        "campaign": config.campaign,
+        "seed": config.seed,
+        "config": config.model_dump(mode="json"),
+        "tutor": {
+            "id": prepared.tutor_card.tutor,
+            "model": config.tutor.model or prepared.tutor_card.model,
+            "engine": prepared.tutor.engine,
+            "fingerprint": prepared.tutor.fingerprint,
+            "license": prepared.tutor_card.license,
+            "description": prepared.tutor_card.description,
+        },
+        "skills": [
+            {"name": name, "title": card.title, "role": card.role, "needs": list(card.needs),
+             "examined_whole": name in prepared.splits.examined_whole}
+            for name, card in prepared.skills.items()
+        ],
+        "suites": [
+            {"name": suite.name, "caption": card.caption, "missing": suite.missing, "items": len(suite.items),
+             "digest": suite.digest, "origin": suite.origin, "license": card.data.license,
+             "reference": card.data.reference}
+            for card, suite in prepared.suites
+        ],
+        "curriculum": {"name": prepared.curriculum.curriculum, "license": prepared.curriculum.license,
+                       "digest": prepared.contents["curriculum"], "description": prepared.curriculum.description},
+        "environment": environment(),
+    })  # fmt: skip
+    (prepared.folder / "config.yaml").write_text(
+        yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
+    (prepared.folder / "environment.json").write_text(json.dumps(environment(), indent=1) + "\n")
+
+
+def environment() -> dict[str, Any]:
+    """Say on what a run was made: versions and hardware."""
+    found: dict[str, Any] = {"tft": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return {**found, "platform": platform.platform(), "cpus": os.cpu_count(), "processor": _processor()}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _refuse_other_config(prepared: Prepared) -> None:
+    if not (prepared.folder / "ledger.sqlite").is_file():
+        return
+    ledger = Ledger(prepared.folder)
+    before = ledger.fact("identity")
+    ledger.close()
+    if before is None:
+        return
+    now = json.loads(json.dumps(prepared.identity()))
+    remedy = "run with --fork to begin anew beside it, with --out to go elsewhere, or take the change back"
+    problems = [
+        Problem(f"differs from the config this run was begun with ({_show(old)})", file=str(prepared.folder),
+                key=key.removeprefix("config."), value=_show(new), remedy=remedy)
+        for key, old, new in _differences(before, now)
+    ]  # fmt: skip
+    if problems:
+        raise UserError(*problems)
+
+
+def _show(value: Any) -> str:
+    return "nothing" if value is None else str(value)
+
+
+def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for place, (left, right) in enumerate(zip(old, new, strict=True)):
+            yield from _differences(left, right, f"{path}.{place}")
+    elif old != new:
+        yield path, old, new
+
+
+def _free_folder(folder: Path, prepared: Prepared) -> Path:
+    for number in range(2, 1000):
+        candidate = folder.with_name(f"{folder.name}-{number}")
+        if not candidate.exists():
+            return candidate
+    raise UserError(Problem("has too many forks", value=str(folder), remedy=f"name one with --out; {prepared.folder}"))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the run directory, so that two processes do not continue the same run."""
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise PrerequisiteError(
+                f"{folder} is being run by another process; wait for it, or name another directory with --out"
+            ) from None
+        yield
+
+
+def _first_own(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Take one error out of those that stages raised side by side: one of ours if there is one."""
+    leaves = list(_leaves(group))
+    return next((error for error in leaves if isinstance(error, TFTError)), leaves[0])
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

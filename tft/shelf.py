@@ -1,0 +1,101 @@
+"""The shelf: demonstrations by skill, made once and read by every student that needs them.
+
+A shelf grows batch by batch. What stands on it does not depend on who asked first, so the students of a roster
+share what the tutor was paid for once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tft.errors import BudgetError
+from tft.lessons import DemonstrationRequest, demonstrate
+from tft.records import Lesson, Offered, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tft.preparation import Prepared
+    from tft.steps import Steps
+
+_BATCH = 256
+_EXHAUSTED = 0.05
+"""Share of new questions in a batch below which a skill has been asked out."""
+
+
+@dataclass
+class _Row:
+    lessons: list[Lesson] = field(default_factory=list)
+    batches: int = 0
+    exhausted: bool = False
+
+
+class Shelf:
+    """The demonstrations of a campaign, and what the tutor has been paid.
+
+    Args:
+        prepared: the campaign.
+        held_out: fingerprints that may not be taught.
+        steps: runs the stages.
+        out_of_time: says whether the wall clock is spent.
+    """
+
+    def __init__(
+        self, prepared: Prepared, held_out: tuple[str, ...], steps: Steps, out_of_time: Callable[[], bool]
+    ) -> None:
+        self._prepared = prepared
+        self._held_out = held_out
+        self._steps = steps
+        self._out_of_time = out_of_time
+        self._rows = {skill: _Row() for skill in prepared.skills}
+        self.used = Usage()
+        """What the tutor was asked for, by this shelf and by critiques."""
+        self.spent = False
+        """True once a limit was reached."""
+
+    def allowance(self) -> int | None:
+        """Give the tutor tokens that are left; None without a limit."""
+        limit = self._prepared.config.budget.tutor_tokens
+        return None if limit is None else limit - self.used.total
+
+    async def take(self, skill: str, start: int, count: int) -> list[Lesson]:
+        """Take lessons from a place on the shelf of a skill; fewer where the budget or the skill ends.
+
+        A student that has read an exhausted shelf to its end begins again at its start.
+        """
+        row = self._rows[skill]
+        while len(row.lessons) < start + count and not row.exhausted and not self.spent:
+            await self._extend(skill, row)
+        if not row.lessons:
+            return []
+        if start + count <= len(row.lessons) or not row.exhausted:
+            return row.lessons[start : start + count]
+        places = range(start, start + min(count, len(row.lessons)))
+        return [row.lessons[place % len(row.lessons)] for place in places]
+
+    async def _extend(self, skill: str, row: _Row) -> None:
+        if self._out_of_time():
+            self.spent = True
+            return
+        request = DemonstrationRequest(
+            tutor=self._prepared.tutor,
+            items_path=self._prepared.items_path,
+            skill=skill,
+            levels=self._prepared.skills[skill].levels,
+            number=row.batches,
+            size=_BATCH,
+            known=tuple(sorted(lesson.item.question for lesson in row.lessons)),
+            held_out=self._held_out,
+            seed=self._prepared.config.seed,
+            allowance=self.allowance(),
+        )
+        try:
+            offered = await self._steps.run(Offered, "tutor", demonstrate, request, name="teach")
+        except BudgetError:
+            self.spent = True
+            return
+        row.lessons += offered.lessons
+        row.batches += 1
+        row.exhausted = len(offered.lessons) < _EXHAUSTED * _BATCH
+        self.used += offered.usage

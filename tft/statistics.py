@@ -1,0 +1,142 @@
+"""Intervals, paired tests and calibration: pure functions on numbers, without a model in sight."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def normal_quantile(confidence: float = 0.95) -> float:
+    """Give the two-sided normal quantile of a confidence level: 1.96 for 0.95."""
+    return NormalDist().inv_cdf(0.5 + confidence / 2)
+
+
+def wilson_interval(right: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Bound a proportion.
+
+    centre ± half = (p + z²/2n ± z·sqrt(p(1−p)/n + z²/4n²)) / (1 + z²/n), from Wilson 1927.
+
+    Args:
+        right: how many of them succeeded.
+        n: how many there were.
+        confidence: of the two-sided interval.
+
+    Returns:
+        The lower and the upper bound; (0, 1) for n = 0, where nothing is known.
+
+    Raises:
+        ValueError: if ``right`` is not between 0 and ``n``.
+
+    >>> low, high = wilson_interval(9, 10)
+    >>> round(low, 3), round(high, 3)
+    (0.596, 0.982)
+    """
+    if not 0 <= right <= n:
+        raise ValueError(f"{right} of {n} is not a proportion")
+    if n == 0:
+        return 0.0, 1.0
+    z = normal_quantile(confidence)
+    share = right / n
+    centre = share + z * z / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    # At 0 and 1 the bound is exact; rounding must not push it past the estimate.
+    low = 0.0 if right == 0 else (centre - half) / scale
+    high = 1.0 if right == n else (centre + half) / scale
+    return low, high
+
+
+def paired_difference(
+    before: Sequence[bool], after: Sequence[bool], confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Bound the change of a proportion that was measured twice on the same items.
+
+    Newcombe 1998, method 10: the Wilson intervals of both proportions, joined with the correlation φ of the pairs.
+
+    Args:
+        before: whether each item was right the first time.
+        after: whether it was right the second time, in the same order.
+        confidence: of the two-sided interval.
+
+    Returns:
+        after − before, its lower and its upper bound; (0, −1, 1) when there are no items.
+
+    Raises:
+        ValueError: if the two differ in length.
+
+    >>> change, low, high = paired_difference([False] * 8 + [True] * 2, [True] * 9 + [False])
+    >>> round(change, 2), low < change < high
+    (0.7, True)
+    """
+    if len(before) != len(after):
+        raise ValueError(f"{len(before)} answers before cannot be paired with {len(after)} after")
+    n = len(before)
+    if n == 0:
+        return 0.0, -1.0, 1.0
+    both = sum(1 for x, y in zip(before, after, strict=True) if x and y)
+    lost = sum(1 for x, y in zip(before, after, strict=True) if x and not y)
+    gained = sum(1 for x, y in zip(before, after, strict=True) if y and not x)
+    neither = n - both - lost - gained
+    p1, p2 = (both + lost) / n, (both + gained) / n
+    l1, u1 = wilson_interval(both + lost, n, confidence)
+    l2, u2 = wilson_interval(both + gained, n, confidence)
+    margins = (both + lost) * (gained + neither) * (both + gained) * (lost + neither)
+    phi = (both * neither - lost * gained) / math.sqrt(margins) if margins else 0.0
+    below, above = p2 - l2, u2 - p2
+    low = p2 - p1 - math.sqrt(max(0.0, below**2 - 2 * phi * below * (u1 - p1) + (u1 - p1) ** 2))
+    high = p2 - p1 + math.sqrt(max(0.0, above**2 - 2 * phi * above * (p1 - l1) + (p1 - l1) ** 2))
+    return p2 - p1, max(-1.0, low), min(1.0, high)
+
+
+def mcnemar(before: Sequence[bool], after: Sequence[bool]) -> float:
+    """Test whether two sittings of the same items differ.
+
+    The exact two-sided binomial test on the pairs that changed (McNemar 1947).
+
+    Returns:
+        The p-value; 1.0 where no pair changed.
+
+    >>> round(mcnemar([False] * 8 + [True] * 2, [True] * 8 + [True] * 2), 4)
+    0.0078
+    """
+    lost = sum(1 for x, y in zip(before, after, strict=True) if x and not y)
+    gained = sum(1 for x, y in zip(before, after, strict=True) if y and not x)
+    changed = lost + gained
+    if changed == 0:
+        return 1.0
+    tail = sum(math.comb(changed, k) for k in range(min(lost, gained) + 1))
+    # Integers stay exact where 0.5 ** changed would underflow.
+    return min(1.0, 2 * tail / 2**changed)
+
+
+def expected_calibration_error(
+    confidences: Sequence[float], right: Sequence[bool], bins: int = 10
+) -> float | None:
+    """Measure how far stated confidence lies from accuracy.
+
+    Σ over bins of equal mass of (n_b / n) · |accuracy_b − mean confidence_b| (Nguyen and O'Connor 2015).
+
+    Returns:
+        The error in [0, 1]; None without answers.
+
+    >>> expected_calibration_error([0.5] * 4, [True, False, True, False], bins=1)
+    0.0
+    """
+    if len(confidences) != len(right):
+        raise ValueError(f"{len(confidences)} confidences for {len(right)} answers")
+    n = len(confidences)
+    if n == 0:
+        return None
+    order = sorted(range(n), key=lambda index: (confidences[index], index))
+    error = 0.0
+    for number in range(bins):
+        members = order[number * n // bins : (number + 1) * n // bins]
+        if members:
+            stated = sum(confidences[index] for index in members) / len(members)
+            found = sum(right[index] for index in members) / len(members)
+            error += len(members) / n * abs(found - stated)
+    return error

@@ -1,0 +1,123 @@
+"""One stage call, remembered: looked up in the ledger, run where it belongs, written down, told to who watches.
+
+A step's key is the content of its request. Where things lie (names that end in ``_path``) and how much may still
+be spent is left out of it, so that a run can be moved, and its budget raised.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from tft.ledger import Ledger, Step
+from tft.records import digest, dump, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tft.ports import Executor
+
+Result = TypeVar("Result")
+
+
+class Watch(Protocol):
+    """Sees a campaign pass."""
+
+    def began(self, stage: str, student: str, cycle: int) -> None:
+        """A stage begins."""
+
+    def ended(self, stage: str, student: str, cycle: int, seconds: float, note: str) -> None:
+        """A stage has ended; 0 seconds where it was in the ledger already."""
+
+
+class Steps:
+    """Runs stages, each once.
+
+    Args:
+        ledger: what has happened.
+        executor: where stages run.
+        watch: is told.
+    """
+
+    def __init__(self, ledger: Ledger, executor: Executor, watch: Watch) -> None:
+        self.ledger = ledger
+        self._executor = executor
+        self._watch = watch
+        self.waited = 0.0
+        """Seconds that calls took beyond the work itself."""
+
+    async def run(
+        self,
+        kind: type[Result],
+        place: str,
+        stage: Callable[[Any], Result],
+        request: Any,
+        *,
+        name: str,
+        student: str = "",
+        cycle: int = 0,
+    ) -> Result:
+        """Run a stage, unless the ledger knows its result.
+
+        Args:
+            kind: record the stage returns.
+            place: where it runs: ``tutor``, ``grading`` or ``student/<id>``.
+            stage: a module-level function of one request.
+            request: a record.
+            name: of the stage, as reports show it.
+            student: whom it concerns; empty for nobody in particular.
+            cycle: to which cycle it belongs; 0 before the first.
+        """
+        key = digest([name, student, cycle, content(dump(request))])
+        known = self.ledger.get(key)
+        if known is not None:
+            result = load(kind, known.result)
+            self._watch.ended(name, student, cycle, 0.0, describe(result))
+            return result
+        self._watch.began(name, student, cycle)
+        start = time.monotonic()
+        result, seconds = await self._executor.run(place, stage, request)
+        self.waited += time.monotonic() - start - seconds
+        self.ledger.put(Step(key, name, student, cycle, seconds, dump(result, kind)))
+        self._watch.ended(name, student, cycle, seconds, describe(result))
+        return result
+
+    def note(self, result: Any, *, name: str, student: str, cycle: int) -> None:
+        """Write down what the driver itself decided, once."""
+        key = digest([name, student, cycle, dump(result)])
+        if self.ledger.get(key) is None:
+            self.ledger.put(Step(key, name, student, cycle, 0.0, dump(result)))
+        self._watch.ended(name, student, cycle, 0.0, describe(result))
+
+
+def content(value: Any) -> Any:
+    """Leave out of a dumped request what does not change its result."""
+    if isinstance(value, dict):
+        return {
+            key: content(inner)
+            for key, inner in value.items()
+            if not key.endswith("_path") and key != "allowance"
+        }
+    return [content(inner) for inner in value] if isinstance(value, list) else value
+
+
+def describe(result: Any) -> str:
+    """Say in a few words what came out of a stage."""
+    from tft.records import Checkpoint, Curated, Decision, Offered, Sitting, Syllabus
+
+    match result:
+        case Sitting():
+            right = sum(answer.verdict.passed for answer in result.answers)
+            return f"{right} of {len(result.answers)} right on {result.exam}"
+        case Syllabus():
+            taught = {line.skill: 0 for line in result.tuition if line.kind != "replay"}
+            return f"teaches {', '.join(taught) or 'nothing'}; {len(result.waiting)} wait"
+        case Offered():
+            return f"{len(result.lessons)} lessons, {len(result.rejections)} refused, {result.usage.total} tokens"
+        case Curated():
+            return f"{len(result.kept)} lessons kept, {len(result.rejections)} refused"
+        case Checkpoint():
+            return f"{result.trained_tokens} tokens, loss {result.loss_first:.3f} → {result.loss_last:.3f}"
+        case Decision():
+            return result.reason
+    return ""

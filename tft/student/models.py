@@ -1,0 +1,100 @@
+"""Load a student, adapt it, and let it answer questions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+
+from tft.config.campaign import FullAdapter, LoraAdapter
+from tft.engines.transformers import TransformersEngine, load_model
+from tft.ports import Sampling
+from tft.records import Attempt, Item, Message
+from tft.student.checkpoints import read_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, slots=True)
+class StudentRef:
+    """All it takes to open a student anywhere."""
+
+    id: str
+    base_path: str
+    """Folder or hub name of the base model."""
+    base: str
+    """Fingerprint of the base model."""
+    adapter: FullAdapter | LoraAdapter
+    checkpoint_path: str | None = None
+    """Folder of what it has learned; None for the base model."""
+    digest: str | None = None
+    """sha256 of the checkpoint's manifest."""
+
+
+@lru_cache(maxsize=2)
+def open_student(student: StudentRef) -> TransformersEngine:
+    """Open a student for answering; its checkpoint is verified first.
+
+    Raises:
+        StageError: if the checkpoint is damaged.
+    """
+    learned = None
+    if student.checkpoint_path is not None and student.digest is not None:
+        learned = read_checkpoint(Path(student.checkpoint_path), student.digest)
+    whole = learned if learned is not None and isinstance(student.adapter, FullAdapter) else Path(student.base_path)
+    model, tokenizer = load_model(whole if whole.is_dir() else student.base_path)
+    if learned is not None and isinstance(student.adapter, LoraAdapter):
+        model = PeftModel.from_pretrained(model, learned).merge_and_unload().eval()
+    return TransformersEngine(model, tokenizer, student.digest or student.base)
+
+
+def adapt(student: StudentRef, seed: int) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+    """Load a student for training: with every weight thawed, or with an adapter that is."""
+    learned = None
+    if student.checkpoint_path is not None and student.digest is not None:
+        learned = read_checkpoint(Path(student.checkpoint_path), student.digest)
+    if isinstance(student.adapter, FullAdapter):
+        model, tokenizer = load_model(learned or student.base_path)
+        return model, tokenizer
+    model, tokenizer = load_model(student.base_path)
+    if learned is not None:
+        return PeftModel.from_pretrained(model, learned, is_trainable=True), tokenizer
+    torch.manual_seed(seed)
+    lora = student.adapter
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    config = LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha if lora.alpha is not None else 2 * lora.r,
+        lora_dropout=lora.dropout,
+        target_modules=targets,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config), tokenizer
+
+
+def ask(question: str) -> tuple[Message, ...]:
+    """Put a question to a student."""
+    return (Message("user", question),)
+
+
+def attempt(student: StudentRef, items: Sequence[Item], sampling: Sampling) -> tuple[Attempt, ...]:
+    """Let a student answer items, in the order they come."""
+    generations = open_student(student).generate([ask(item.question) for item in items], sampling)
+    return tuple(
+        Attempt(
+            item=item,
+            text=generation.text,
+            tokens=generation.tokens,
+            confidence=math.exp(min(0.0, generation.logprob)),
+            finished=generation.finished,
+        )
+        for item, generation in zip(items, generations, strict=True)
+    )

@@ -1,0 +1,51 @@
+"""The tutor's answers, kept by content: the same requests to the same weights are answered from here.
+
+The unit is a batch. With an embedded engine an answer may depend, in its last bit, on the rows it ran beside, so
+a batch is stored whole or not at all. Many processes may share the file.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from typing import TYPE_CHECKING
+
+from tft.errors import PrerequisiteError
+from tft.ports import Generation
+from tft.records import dump, load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+class AnswerCache:
+    """Batches of answers.
+
+    Args:
+        folder: where the file lies; made if it is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._base = sqlite3.connect(folder / "answers.sqlite", isolation_level=None, timeout=60)
+            self._base.execute("PRAGMA journal_mode=WAL")
+            self._base.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answers BLOB NOT NULL)")
+        except (OSError, sqlite3.Error) as error:
+            raise PrerequisiteError(f"the answer cache {folder} cannot be used: {error}") from error
+
+    def get(self, key: str) -> list[Generation] | None:
+        """Look a batch up; None if it was never answered."""
+        row = self._base.execute("SELECT answers FROM answers WHERE key = ?", (key,)).fetchone()
+        return None if row is None else load(list[Generation], json.loads(zlib.decompress(row[0])))
+
+    def put(self, key: str, answers: Sequence[Generation]) -> None:
+        """Keep a batch; the first of two writers wins."""
+        blob = zlib.compress(json.dumps(dump(list(answers), list[Generation])).encode(), 1)
+        self._base.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, blob))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._base.close()
