@@ -16,10 +16,11 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from tft.config.campaign import StudentConfig
 from tft.curriculum import Evidence, estimate, mean_score, plan, reflect
 from tft.errors import BudgetError
-from tft.exams import SitRequest, sit
-from tft.lessons import CurateRequest, CritiqueRequest, ReplayRequest, criticise, curate, rehearse
+from tft.exams.examiner import SitRequest, sit
+from tft.lessons import CritiqueRequest, CurateRequest, ReplayRequest, criticise, curate, rehearse
 from tft.records import (
     Checkpoint,
     Curated,
@@ -33,15 +34,14 @@ from tft.records import (
     digest,
 )
 from tft.shelf import Shelf
+from tft.student import StudentRef
 from tft.training import TrainRequest, train
 
 if TYPE_CHECKING:
-    from tft.config.campaign import StudentConfig
     from tft.config.cards import GraderConfig
     from tft.preparation import Prepared
     from tft.records import Tuition
     from tft.steps import Steps
-    from tft.student import StudentRef
 
 _LONGEST_ATTEMPT = 60
 
@@ -53,7 +53,7 @@ class Pupil:
     config: StudentConfig
     ref: StudentRef
     """The promoted checkpoint."""
-    check: Sitting = Sitting("check", ())
+    check: Sitting = field(default_factory=lambda: Sitting("check", ()))
     """The check of the promoted checkpoint."""
     known: dict[str, Mastery] = field(default_factory=dict)
     history: list[float] = field(default_factory=list)
@@ -85,9 +85,7 @@ class Campaign:
         self._held_out = prepared.held_out()
         self._shelf = Shelf(prepared, self._held_out, steps, self._out_of_time)
         self._taught = [name for name, skill in prepared.skills.items() if skill.role == "taught"]
-        self.pupils = [
-            Pupil(config, ref) for config, ref in zip(self._config.students, prepared.students, strict=True)
-        ]
+        self.pupils = [Pupil(config, ref) for config, ref in zip(self._config.students, prepared.students, strict=True)]
 
     async def run(self) -> None:
         """Go round until every student has stopped for a reason."""
@@ -159,9 +157,7 @@ class Campaign:
             lessons += (await self._rehearse(pupil, syllabus.cycle, rows)).lessons
         return lessons
 
-    async def _criticise(
-        self, pupil: Pupil, cycle: int, skill: str, shown: list[Lesson], count: int
-    ) -> list[Lesson]:
+    async def _criticise(self, pupil: Pupil, cycle: int, skill: str, shown: list[Lesson], count: int) -> list[Lesson]:
         """Let a student attempt items, and the tutor criticise what went wrong."""
         items = tuple(lesson.item for lesson in shown)
         attempts = await self._sit(pupil, pupil.ref, f"practice {skill}", cycle, items, name="practise")

@@ -66,11 +66,11 @@ class Library:
         pattern = _FILES[kind]
         for root in self.roots():
             path = root / kind / pattern.format(name=name)
-            if "/" not in name and path.is_file():
+            if name and "/" not in name and is_file(path):
                 return path
-        own = (self.beside or Path()) / Path(name).expanduser()
+        own = (self.beside or Path()) / expand(name)
         for path in (own, own / Path(pattern).name):
-            if path.is_file() and path.suffix in (".yaml", ".yml"):
+            if path.suffix in (".yaml", ".yml") and is_file(path):
                 return path
         what = {"tutors": "tutor", "curricula": "curriculum", "evals": "exam suite", "configs": "config"}[kind]
         remedy = closest(name, self.names(kind))
@@ -91,12 +91,21 @@ class Library:
         path = self.find("evals", name)
         return read_config(SuiteCard, path), path.parent
 
-    def model(self, name: str, *, card_folder: Path | None = None) -> Model:
+    def model_names(self) -> list[str]:
+        """List the models of the library: tutors, and the model folders beside their cards."""
+        found = set(self.names("tutors"))
+        for root in self.roots():
+            for path in (root / "tutors").glob("*/*/config.json"):
+                found.add(f"{path.parent.parent.name}/{path.parent.name}")
+        return sorted(found)
+
+    def model(self, name: str, *, card_folder: Path | None = None, key: str | None = None) -> Model:
         """Say what a model name stands for.
 
         Args:
             name: a library name, a path or a hub name, optionally with ``path:`` or ``hub:`` in front.
             card_folder: folder of the card that names the model, searched first.
+            key: where the name stands, for the error.
 
         Raises:
             UserError: if ``path:`` names a folder that holds no model.
@@ -108,20 +117,20 @@ class Library:
         if not forced:
             for root in self.roots():
                 folder = root / "tutors" / bare
-                if "/" in bare and (folder / "config.json").is_file():
+                if "/" in bare and is_file(folder / "config.json"):
                     return Model(name, "library", str(folder.resolve()))
                 card = root / "tutors" / bare / "tutor.yaml"
-                if "/" not in bare and card.is_file():
+                if "/" not in bare and is_file(card):
                     named = read_config(TutorCard, card).model
                     if named is not None:
                         return self.model(named, card_folder=card.parent)
         for base in (card_folder, self.beside, Path()):
-            folder = (base or Path()) / Path(bare).expanduser()
-            if (folder / "config.json").is_file():
+            folder = (base or Path()) / expand(bare)
+            if is_file(folder / "config.json"):
                 return Model(name, "path", str(folder.resolve()))
         if forced or bare.startswith((".", "/", "~")):
             remedy = "a model folder holds config.json and *.safetensors"
-            raise UserError(Problem("there is no model in this folder", value=name, remedy=remedy))
+            raise UserError(Problem("there is no model in this folder", key=key, value=name, remedy=remedy))
         return Model(name, "hub", bare)
 
 
@@ -145,11 +154,27 @@ def shipped() -> Path:
 
 def find_data(path: str, beside: Path) -> Path | None:
     """Find a data file: absolute, beside the suite, or below ``$TFT_DATA``; None if it is nowhere."""
-    candidates = [Path(path).expanduser(), beside / path]
+    candidates = [expand(path), beside / path]
     if os.environ.get("TFT_DATA"):
         candidates.append(Path(os.environ["TFT_DATA"]) / path)
     absolute = [candidate for candidate in candidates if candidate.is_absolute() or candidate is not candidates[0]]
-    return next((candidate.resolve() for candidate in absolute if candidate.is_file()), None)
+    return next((candidate.resolve() for candidate in absolute if is_file(candidate)), None)
+
+
+def is_file(path: Path) -> bool:
+    """Say whether a path is a file; False too for what no path can be, such as a name of 300 letters."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def expand(path: str) -> Path:
+    """Read ``~`` as the home folder; a home that nobody has stays as it is written."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 @cache
@@ -193,6 +218,26 @@ def fingerprint_model(address: str) -> str:
     # What the recipe wrote down beside the weights does not change an answer.
     hashed.pop("training.json", None)
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def fetch_weights(model: Model, key: str) -> tuple[str, str]:
+    """Give the folder of a model, fetched from the hub where it is there, and its fingerprint.
+
+    Raises:
+        PrerequisiteError: if it cannot be fetched, or holds no safetensors weights.
+    """
+    if model.kind != "hub":
+        return model.address, fingerprint_model(model.address)
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = snapshot_download(model.address, allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model"])
+    except Exception as error:  # the hub fails in many ways, and all of them mean: not there
+        raise PrerequisiteError(
+            f"{key}: {model.name} is not in the library, is no path, and could not be fetched from the hub "
+            f"({type(error).__name__}). Check the name and the network, or give a folder with path:"
+        ) from error
+    return folder, fingerprint_model(folder)
 
 
 def _file_digest(path: Path) -> str:

@@ -101,9 +101,7 @@ class Executor(Protocol):
     A stage is a module-level function of records, so it can run anywhere and be run again.
     """
 
-    async def run(
-        self, place: str, stage: Callable[[Any], Result], request: Any
-    ) -> tuple[Result, float]:
+    async def run(self, place: str, stage: Callable[[Any], Result], request: Any) -> tuple[Result, float]:
         """Run a stage at a named place; calls at one place run one after the other.
 
         Returns:

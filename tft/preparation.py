@@ -9,19 +9,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tft.errors import PrerequisiteError, Problem, UserError
+from tft.config import CampaignConfig, CurriculumCard, SuiteCard, TutorCard
+from tft.config.cards import SkillCard, choose_skills
+from tft.errors import Problem, UserError
 from tft.exams import Splits, Suite, make_splits, read_suite
-from tft.library import Library, Model, fingerprint_model, load_items
+from tft.library import Library, fetch_weights, load_items
+from tft.ports import ItemSource
 from tft.records import digest
 from tft.student import StudentRef
 from tft.tutor import TutorRef
-
-if TYPE_CHECKING:
-    from tft.config import CampaignConfig, CurriculumCard, SuiteCard, TutorCard
-    from tft.config.cards import SkillCard
-    from tft.ports import ItemSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
     """
     tutor_card, tutor_folder = library.tutor(config.tutor.use)
     curriculum, curriculum_folder = library.curriculum(config.curriculum)
-    skills = choose_skills(config, curriculum)
+    skills = choose_skills(config.skills, curriculum)
     items_path = curriculum_folder / curriculum.items
     source = load_items(items_path.resolve())
     splits = make_splits(skills, source, config.exams, config.seed)
@@ -76,7 +74,7 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
     suites = tuple((card, read_suite(card, place, source, expected)) for card, place in cards)
     tutor = _tutor(config, library, tutor_card, tutor_folder, folder)
     students = tuple(
-        StudentRef(it.id, *_weights(library.model(it.model), f"students.{place}.model"), it.adapter)
+        StudentRef(it.id, *fetch_weights(library.model(it.model), f"students.{place}.model"), it.adapter)
         for place, it in enumerate(config.students)
     )
     contents = {
@@ -92,31 +90,13 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
     )  # fmt: skip
 
 
-def choose_skills(config: CampaignConfig, curriculum: CurriculumCard) -> dict[str, SkillCard]:
-    """Take the skills a campaign names, or all of them, in the order of the curriculum.
-
-    Raises:
-        UserError: if a name is not a skill.
-    """
-    if config.skills is None:
-        return dict(curriculum.skills)
-    unknown = [name for name in config.skills if name not in curriculum.skills]
-    if unknown:
-        known = ", ".join(curriculum.skills)
-        raise UserError(
-            *(Problem("is not a skill of the curriculum", key="skills", value=name, remedy=f"known: {known}")
-              for name in unknown)
-        )  # fmt: skip
-    return {name: card for name, card in curriculum.skills.items() if name in config.skills}
-
-
 def _tutor(config: CampaignConfig, library: Library, card: TutorCard, folder: Path, run: Path) -> TutorRef:
     named = config.tutor.model or card.model
     if named is None:
         raise UserError(
             Problem(f"the tutor {card.tutor} brings no model of its own", key="tutor.model", remedy="name one")
         )
-    address, fingerprint = _weights(library.model(named, card_folder=folder), "tutor.model")
+    address, fingerprint = fetch_weights(library.model(named, card_folder=folder), "tutor.model")
     engine = config.tutor.engine or card.engine
     cache = Path(config.cache).expanduser() if config.cache else run.parent / "cache"
     return TutorRef(
@@ -127,22 +107,6 @@ def _tutor(config: CampaignConfig, library: Library, card: TutorCard, folder: Pa
         batch_size=engine.batch_size,
         cache_path=str(cache.resolve()),
     )
-
-
-def _weights(model: Model, key: str) -> tuple[str, str]:
-    """Give the folder of a model, fetched from the hub where it is there, and its fingerprint."""
-    if model.kind != "hub":
-        return model.address, fingerprint_model(model.address)
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = snapshot_download(model.address, allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model"])
-    except Exception as error:  # the hub fails in many ways, and all of them mean: not there
-        raise PrerequisiteError(
-            f"{key}: {model.name} is not in the library, is no path, and could not be fetched from the hub "
-            f"({type(error).__name__}). Check the name and the network, or give a folder with path:"
-        ) from error
-    return folder, fingerprint_model(folder)
 
 
 def _digest_folder(*paths: Path) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Literal, TypeVar, cast
 
 from pydantic import TypeAdapter
@@ -257,18 +256,18 @@ class Decision:
     stop: StopReason | None
 
 
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
-    return cast("TypeAdapter[T]", _adapters(kind))
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 
 
-@cache
-def _adapters(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
 
 
 def dump(value: object, kind: Any = None) -> Any:
     """Turn a record, or a container of records, into plain JSON values."""
-    return _adapters(kind or type(value)).dump_python(value, mode="json")
+    return _adapter(kind or type(value)).dump_python(value, mode="json")
 
 
 def load(kind: type[T], value: object) -> T:
@@ -277,7 +276,7 @@ def load(kind: type[T], value: object) -> T:
     Raises:
         pydantic.ValidationError: if they do not fit.
     """
-    return _adapter(kind).validate_python(value)
+    return cast("T", _adapter(kind).validate_python(value))
 
 
 def digest(value: object) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tft.config.campaign import LESSONS_A_BATCH
 from tft.errors import BudgetError
 from tft.lessons import DemonstrationRequest, demonstrate
 from tft.records import Lesson, Offered, Usage
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from tft.preparation import Prepared
     from tft.steps import Steps
 
-_BATCH = 256
 _EXHAUSTED = 0.05
 """Share of new questions in a batch below which a skill has been asked out."""
 
@@ -84,7 +84,7 @@ class Shelf:
             skill=skill,
             levels=self._prepared.skills[skill].levels,
             number=row.batches,
-            size=_BATCH,
+            size=LESSONS_A_BATCH,
             known=tuple(sorted(lesson.item.question for lesson in row.lessons)),
             held_out=self._held_out,
             seed=self._prepared.config.seed,
@@ -97,5 +97,5 @@ class Shelf:
             return
         row.lessons += offered.lessons
         row.batches += 1
-        row.exhausted = len(offered.lessons) < _EXHAUSTED * _BATCH
+        row.exhausted = len(offered.lessons) < _EXHAUSTED * LESSONS_A_BATCH
         self.used += offered.usage

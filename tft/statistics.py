@@ -110,12 +110,10 @@ def mcnemar(before: Sequence[bool], after: Sequence[bool]) -> float:
         return 1.0
     tail = sum(math.comb(changed, k) for k in range(min(lost, gained) + 1))
     # Integers stay exact where 0.5 ** changed would underflow.
-    return min(1.0, 2 * tail / 2**changed)
+    return min(1.0, float(2 * tail / 2**changed))
 
 
-def expected_calibration_error(
-    confidences: Sequence[float], right: Sequence[bool], bins: int = 10
-) -> float | None:
+def expected_calibration_error(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> float | None:
     """Measure how far stated confidence lies from accuracy.
 
     Σ over bins of equal mass of (n_b / n) · |accuracy_b − mean confidence_b| (Nguyen and O'Connor 2015).

@@ -93,11 +93,7 @@ class Steps:
 def content(value: Any) -> Any:
     """Leave out of a dumped request what does not change its result."""
     if isinstance(value, dict):
-        return {
-            key: content(inner)
-            for key, inner in value.items()
-            if not key.endswith("_path") and key != "allowance"
-        }
+        return {key: content(inner) for key, inner in value.items() if not key.endswith("_path") and key != "allowance"}
     return [content(inner) for inner in value] if isinstance(value, list) else value
 
 

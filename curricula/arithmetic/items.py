@@ -15,10 +15,13 @@ Left out on purpose: negative results, decimals, division, and products of two l
 
 from __future__ import annotations
 
-import random
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterator
 
 _EXPRESSION = re.compile(r"(0|[1-9]\d*)([-+*])(0|[1-9]\d*)")
 _NAMES = {"+": "add", "-": "sub", "*": "mul"}

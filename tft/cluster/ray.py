@@ -84,9 +84,7 @@ class RayExecutor:
         for retry in range(self._config.retries + 1):
             actor = self._actor(place)
             try:
-                answer: tuple[Result, float] = await actor.run.remote(
-                    stage, request, threads_of(place, self._threads)
-                )
+                answer: tuple[Result, float] = await actor.run.remote(stage, request, threads_of(place, self._threads))
             except (ActorDiedError, ActorUnavailableError, WorkerCrashedError) as error:
                 self._actors.pop(place, None)
                 if retry == self._config.retries:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _SUFFIXES = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000, "B": 1_000_000_000}
 
@@ -22,7 +28,8 @@ def _read_count(value: Any) -> Any:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGB]?)\s*", value)
     if match is None:
         raise ValueError("write a number such as 250000, 250k or 2M")
-    return round(float(match[1]) * _SUFFIXES[match[2]])
+    # Decimal, so that no digit of a number that long is lost and none overflows.
+    return round(Decimal(match[1]) * _SUFFIXES[match[2]])
 
 
 Count = Annotated[int, BeforeValidator(_read_count, json_schema_input_type=int | str), Field(gt=0)]
@@ -30,6 +37,35 @@ Count = Annotated[int, BeforeValidator(_read_count, json_schema_input_type=int |
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 """Lower-case letters, digits, ``-`` and ``_``."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a validator of several fields has against one of them."""
+
+    key: tuple[str | int, ...]
+    """Where, seen from the validator."""
+    value: Any
+    message: str
+    remedy: str
+
+
+def refuse(refusals: Iterable[Refusal]) -> None:
+    """Raise all that a validator refuses, each at its own key; nothing where there is nothing.
+
+    Raises:
+        ValidationError: which pydantic joins with the others.
+    """
+    details = [
+        InitErrorDetails(
+            type=PydanticCustomError("refused", "{message}", {"message": it.message, "remedy": it.remedy}),
+            loc=it.key,
+            input=it.value,
+        )
+        for it in refusals
+    ]
+    if details:
+        raise ValidationError.from_exception_data("config", details)
 
 
 def execution(default: Any) -> Any:

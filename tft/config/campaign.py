@@ -8,23 +8,27 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator
 
-from tft.config._base import Count, Frozen, Identifier, execution
+from tft.config._base import Count, Frozen, Identifier, Refusal, execution, refuse
 
 MOST_STUDENTS = 16
+LESSONS_A_BATCH = 256
+"""Items the tutor is asked to write at once."""
 
 
 class FullAdapter(Frozen):
     """Train every weight."""
 
     type: Literal["full"] = "full"
+    """Says that this is full training."""
 
 
 class LoraAdapter(Frozen):
     """Train low-rank additions to the linear layers (Hu et al. 2021)."""
 
     type: Literal["lora"] = "lora"
+    """Says that this is LoRA."""
     r: Annotated[int, Field(ge=1, le=1024)] = 16
     """Rank of the additions."""
     alpha: Annotated[float, Field(gt=0)] | None = None
@@ -49,6 +53,7 @@ class TransformersEngineConfig(Frozen):
     """Run a model with transformers, in the campaign's own processes."""
 
     type: Literal["transformers"] = "transformers"
+    """Says that this is transformers."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 512
     """Rows that run together. Part of the identity: the last bit of a sum depends on it."""
 
@@ -164,12 +169,14 @@ class InlineCluster(Frozen):
     """Everything in one process, one thing after the other: for debugging."""
 
     type: Literal["inline"] = "inline"
+    """Says that nothing is started."""
 
 
 class RayCluster(Frozen):
     """Ray: one actor for the tutor and one a student."""
 
     type: Literal["ray"] = "ray"
+    """Says that this is Ray."""
     address: str | None = None
     """A running cluster to join; None starts a local one and ends it afterwards."""
     student_cpus: Annotated[float, Field(gt=0)] = 1.0
@@ -220,14 +227,16 @@ class CampaignConfig(Frozen):
     cache: str | None = execution(None)
     """Folder of the tutor's answer cache, which campaigns share; None means ``cache`` beside the run directory."""
 
-    @model_validator(mode="after")
-    def _students_differ(self) -> CampaignConfig:
-        seen: set[str] = set()
-        for student in self.students:
-            if student.id in seen:
-                raise ValueError(f"two students are called {student.id!r}: give each an id of its own")
-            seen.add(student.id)
-        return self
+    @field_validator("students", mode="after")
+    @classmethod
+    def _students_differ(cls, students: tuple[StudentConfig, ...]) -> tuple[StudentConfig, ...]:
+        ids = [student.id for student in students]
+        refuse(
+            Refusal((place, "id"), name, "another student has this id", "give each student an id of its own")
+            for place, name in enumerate(ids)
+            if name in ids[:place]
+        )
+        return students
 
     def identity(self) -> dict[str, Any]:
         """Give what decides the result: all but execution, and but the limits that may be raised."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from tft.config._base import Frozen, Identifier
+from tft.config._base import Frozen, Identifier, Refusal, refuse
 from tft.config.campaign import TransformersEngineConfig
+from tft.config.explaining import closest
+from tft.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Role = Literal["author", "demonstrator", "critic", "judge"]
 
@@ -103,14 +108,43 @@ class CurriculumCard(Frozen):
 
     @model_validator(mode="after")
     def _graph_is_sound(self) -> CurriculumCard:
-        for name, skill in self.skills.items():
-            for need in skill.needs:
-                if need not in self.skills:
-                    raise ValueError(f"skill {name!r} needs {need!r}, which is not a skill of this curriculum")
+        known = f"known: {', '.join(self.skills)}"
+        refusals = [
+            Refusal(("skills", name, "needs", place), need, "is not a skill of this curriculum", known)
+            for name, skill in self.skills.items()
+            for place, need in enumerate(skill.needs)
+            if need not in self.skills
+        ]
         cycle = find_cycle({name: skill.needs for name, skill in self.skills.items()})
         if cycle:
-            raise ValueError(f"skills need each other in a circle: {' → '.join(cycle)}; take one need out")
+            remedy = "take one of these needs out"
+            place = ("skills", cycle[0], "needs")
+            refusals.append(Refusal(place, " → ".join(cycle), "skills need each other in a circle", remedy))
+        refuse(refusals)
         return self
+
+
+def choose_skills(names: Sequence[str] | None, curriculum: CurriculumCard) -> dict[str, SkillCard]:
+    """Take the skills a campaign names, or all of them for None, in the order of the curriculum.
+
+    Raises:
+        UserError: if a name is not a skill.
+    """
+    if names is None:
+        return dict(curriculum.skills)
+    unknown = [
+        Problem(
+            "is not a skill of the curriculum",
+            key=f"skills.{place}",
+            value=name,
+            remedy=closest(name, curriculum.skills),
+        )
+        for place, name in enumerate(names)
+        if name not in curriculum.skills
+    ]
+    if unknown:
+        raise UserError(*unknown)
+    return {name: card for name, card in curriculum.skills.items() if name in names}
 
 
 def find_cycle(needs: dict[str, tuple[str, ...]]) -> list[str]:
@@ -126,7 +160,7 @@ def find_cycle(needs: dict[str, tuple[str, ...]]) -> list[str]:
             return [*path[path.index(name) :], name]
         if name in done:
             return []
-        for need in needs[name]:
+        for need in needs.get(name, ()):
             found = walk(need, [*path, name])
             if found:
                 return found
@@ -190,6 +224,6 @@ class SuiteCard(Frozen):
     """How they become items."""
     grader: GraderUse
     """Who judges the answers."""
-    groups: dict[str, str] = {}
+    groups: dict[str, str] = Field(default_factory=dict)
     """Groups shown apart: a name and a regular expression over the question; the first that matches counts.
     ``covered`` and ``uncovered`` are added: whether the curriculum teaches or expects what is asked."""

@@ -82,9 +82,7 @@ def _teach(skill: str, known: Mastery | None, config: TuitionConfig) -> list[Tui
         critiques = round(lessons * config.critiques)
         kinds["demonstration"] = (lessons - critiques, "not yet safe, so more worked answers")
         kinds["critique"] = (critiques, "some right, so its own mistakes can teach it")
-    return [
-        Tuition(skill, kind, count, f"{evidence}: {reason}") for kind, (count, reason) in kinds.items() if count
-    ]
+    return [Tuition(skill, kind, count, f"{evidence}: {reason}") for kind, (count, reason) in kinds.items() if count]
 
 
 def _rehearse(held: list[str], lessons: int, share: float, roll_backs: int) -> list[Tuition]:

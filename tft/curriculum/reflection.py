@@ -7,6 +7,7 @@ that this is no accident.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from tft.records import Decision, Sitting, StopReason
 from tft.statistics import paired_difference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from tft.config.campaign import TuitionConfig
     from tft.config.cards import SkillCard

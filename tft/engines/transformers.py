@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers.utils import logging as transformers_logging
 
 from tft.ports import Generation, Sampling, Scores
 
@@ -29,6 +30,7 @@ def load_model(folder: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizer
     On a CPU the weights are float32 and attention is eager: for short rows it is faster there than the fused
     kernel, and left-padding does not change greedy answers. On a GPU they are bfloat16 with fused attention.
     """
+    transformers_logging.disable_progress_bar()
     gpu = torch.cuda.is_available()
     model = AutoModelForCausalLM.from_pretrained(
         folder,

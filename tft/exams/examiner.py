@@ -6,15 +6,12 @@ The examiner is not the tutor. Rules grade what rules can grade; answers are gre
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from tft.config.cards import GraderConfig
 from tft.graders import make_grader
 from tft.ports import Sampling
 from tft.records import Answered, Item, Sitting
 from tft.student import StudentRef, attempt
-
-if TYPE_CHECKING:
-    from tft.config.cards import GraderConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +29,4 @@ def sit(request: SitRequest) -> Sitting:
     """Let a student answer every item, and grade the answers."""
     grader = make_grader(request.grader)
     attempts = attempt(request.student, request.items, Sampling(request.max_tokens))
-    return Sitting(
-        request.exam, tuple(Answered(it, grader.grade(it.item, it.text)) for it in attempts)
-    )
+    return Sitting(request.exam, tuple(Answered(it, grader.grade(it.item, it.text)) for it in attempts))

@@ -34,16 +34,11 @@ class Splits:
     def fingerprints(self) -> set[str]:
         """List what may not be taught; tables that are examined whole are left out, being the skill itself."""
         return {
-            item.fingerprint
-            for items in self.items.values()
-            for item in items
-            if item.skill not in self.examined_whole
+            item.fingerprint for items in self.items.values() for item in items if item.skill not in self.examined_whole
         }
 
 
-def make_splits(
-    skills: Mapping[str, SkillCard], source: ItemSource, exams: ExamsConfig, seed: int
-) -> Splits:
+def make_splits(skills: Mapping[str, SkillCard], source: ItemSource, exams: ExamsConfig, seed: int) -> Splits:
     """Draw the held-out items of every skill.
 
     Raises:

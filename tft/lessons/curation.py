@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tft.config.cards import GraderConfig
 from tft.graders import make_grader
 from tft.records import Curated, Lesson, Rejection
 
 if TYPE_CHECKING:
-    from tft.config.cards import GraderConfig
     from tft.ports import Grader
 
 
@@ -48,17 +48,14 @@ def _check(lesson: Lesson, grader: Grader, held_out: frozenset[str], seen: set[s
     verdict = grader.grade(lesson.item, lesson.answer)
     if not verdict.passed:
         return _reject(lesson, "wrong")
-    if lesson.kind == "critique" and lesson.attempt is not None:
-        if grader.grade(lesson.item, lesson.attempt).passed:
-            return _reject(lesson, "right_attempt")
+    if lesson.attempt is not None and grader.grade(lesson.item, lesson.attempt).passed:
+        return _reject(lesson, "right_attempt")
     if lesson.item.fingerprint in held_out:
         return _reject(lesson, "leak")
     if lesson.kind != "replay" and lesson.id in seen:
         return _reject(lesson, "duplicate")
     filters = ("grader", "decontamination", "duplicates")
-    return replace(
-        lesson, verdicts=(*lesson.verdicts, verdict), lineage=replace(lesson.lineage, filters=filters)
-    )
+    return replace(lesson, verdicts=(*lesson.verdicts, verdict), lineage=replace(lesson.lineage, filters=filters))
 
 
 def _reject(lesson: Lesson, reason: str) -> Rejection:

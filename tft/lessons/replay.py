@@ -8,16 +8,13 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from tft.config.cards import GraderConfig
 from tft.graders import make_grader
 from tft.library import load_items
 from tft.ports import Sampling
 from tft.records import Attempt, Example, Item, Lesson, Lineage, Message, Offered, Rejection, Usage, Verdict, digest
 from tft.student import StudentRef, attempt
-
-if TYPE_CHECKING:
-    from tft.config.cards import GraderConfig
 
 _PATIENCE = 2_000
 
@@ -49,13 +46,12 @@ def rehearse(request: ReplayRequest) -> Offered:
         if verdict.passed and answer.finished:
             right[answer.item.skill].append(_lesson(answer, verdict, request.student))
         else:
-            rejections.append(Rejection("replay", answer.item.skill, "wrong", f"{answer.item.question} → {answer.text}"))
+            rejections.append(
+                Rejection("replay", answer.item.skill, "wrong", f"{answer.item.question} → {answer.text}")
+            )
     # A table of facts is shorter than the rows it should fill: go round until it fills them.
     lessons = [
-        found[place % len(found)]
-        for skill, found in right.items()
-        if found
-        for place in range(request.rows[skill])
+        found[place % len(found)] for skill, found in right.items() if found for place in range(request.rows[skill])
     ]
     return Offered(tuple(lessons), tuple(rejections), Usage())
 

@@ -120,9 +120,7 @@ def _axes(points: Sequence[CurvePoint]) -> list[str]:
         body.append(_line(CURVE_LEFT, _up(share), CURVE_WIDTH - CURVE_RIGHT, _up(share), "grid"))
         body.append(_text(CURVE_LEFT - 4, _up(share) + 3.5, text, "end"))
     step = max(1, -(-len(points) // MOST_LABELS))
-    labels = [
-        _text(_along(point, points), CURVE_HEIGHT - 6, str(point.cycle), "middle") for point in points[::step]
-    ]
+    labels = [_text(_along(point, points), CURVE_HEIGHT - 6, str(point.cycle), "middle") for point in points[::step]]
     return body + labels
 
 

@@ -6,6 +6,7 @@ What was not measured is None, never 0.
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tft import __version__
@@ -129,7 +130,7 @@ class _Student:
             "self_correction": {"first": None, "revised": None, "n": None},
             "lessons": {
                 **{kind: kinds[kind] for kind in ("demonstration", "critique", "preference", "replay")},
-                "feedback_tokens": 0,
+                "feedback_tokens": None,
             },
             "trained_tokens": sum(it.trained_tokens for it in self._checkpoints.values()),
             "checkpoint": self._outcome.get("checkpoint"),
@@ -140,10 +141,7 @@ class _Student:
     def _skills(self, before: Sitting | None, after: Sitting | None) -> dict[str, dict[str, Any]]:
         first, last = (estimate([it]) if it is not None else {} for it in (before, after))
         lessons = Counter(
-            lesson.item.skill
-            for kept in self._lessons.values()
-            for lesson in kept
-            if lesson.kind != "replay"
+            lesson.item.skill for kept in self._lessons.values() for lesson in kept if lesson.kind != "replay"
         )
         rehearsed = Counter(
             lesson.item.skill for kept in self._lessons.values() for lesson in kept if lesson.kind == "replay"
@@ -159,7 +157,7 @@ class _Student:
                 "trained_tokens": tokens[name],
                 "before": _measure(first.get(name)),
                 "after": _measure(last.get(name)),
-                "change": _change(before, after, lambda it, name=name: it.attempt.item.skill == name),
+                "change": _change(before, after, partial(_is_of, name)),
             }
             for name in (it["name"] for it in self._setting["skills"])
         }
@@ -181,9 +179,7 @@ class _Student:
             "reason": suite["missing"],
             "caption": suite["caption"],
             **compare(lambda _: True),
-            "groups": {
-                group: compare(lambda it, group=group: group in it.attempt.item.groups) for group in groups
-            },
+            "groups": {group: compare(partial(_is_in, group)) for group in groups},
         }
 
     def _curve(self) -> Iterator[dict[str, Any]]:
@@ -221,6 +217,14 @@ class _Student:
                 "promoted": decision.promoted if decision else None,
                 "decision": decision.reason if decision else None,
             }
+
+
+def _is_of(skill: str, answered: Answered) -> bool:
+    return answered.attempt.item.skill == skill
+
+
+def _is_in(group: str, answered: Answered) -> bool:
+    return group in answered.attempt.item.groups
 
 
 def _measure(known: Mastery | None) -> dict[str, Any]:

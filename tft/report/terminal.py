@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 STYLES = {"rose": "bold green", "fell": "bold red", "unclear": ""}
-PLAIN = str.maketrans(
-    {"▲": "^", "▼": "v", "≈": "~", "→": "->", "–": "-", "·": "|", words.NBSP: " ", words.MINUS: "-"}
-)
+PLAIN = str.maketrans({"▲": "^", "▼": "v", "≈": "~", "→": "->", "–": "-", "·": "|", words.NBSP: " ", words.MINUS: "-"})
 
 
 def print_summary(report: dict[str, Any], console: Console) -> None:

@@ -13,7 +13,6 @@ from peft import LoraConfig, PeftModel, get_peft_model
 
 from tft.config.campaign import FullAdapter, LoraAdapter
 from tft.engines.transformers import TransformersEngine, load_model
-from tft.ports import Sampling
 from tft.records import Attempt, Item, Message
 from tft.student.checkpoints import read_checkpoint
 
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from tft.ports import Sampling
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,17 +82,13 @@ def train(request: TrainRequest) -> Checkpoint:
     )
 
 
-def _run(
-    model: PreTrainedModel, rows: list[Row], request: TrainRequest, pad: int
-) -> tuple[list[float], Counter[str]]:
+def _run(model: PreTrainedModel, rows: list[Row], request: TrainRequest, pad: int) -> tuple[list[float], Counter[str]]:
     config = request.config
     rng = random.Random(f"train {request.seed}")
     torch.manual_seed(request.seed)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     peak = (request.learning_rate or _LEARNING_RATES[request.student.adapter.type]) * request.learning_rate_scale
-    optimizer = torch.optim.AdamW(
-        weights, lr=peak, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True
-    )
+    optimizer = torch.optim.AdamW(weights, lr=peak, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True)
     steps = config.epochs * math.ceil(len(rows) / config.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_at(step, steps, config.warmup))
     losses: list[float] = []
@@ -100,7 +96,7 @@ def _run(
     for _ in range(config.epochs):
         for members in batches(rows, config.batch_size, rng):
             loss = sft_loss(model, collate(members, pad, model.device))
-            loss.backward()
+            torch.autograd.backward(loss)
             norm = torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm)
             losses.append(loss.item())
             if not (math.isfinite(losses[-1]) and torch.isfinite(norm)):

@@ -17,7 +17,6 @@ import math
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +28,12 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "curricula" / "arithmetic")]
 
-import corpus  # noqa: E402
+from typing import TYPE_CHECKING
+
+import corpus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{% if message['role'] == 'assistant' %}"
@@ -62,10 +66,10 @@ class Plan:
     seed: int
 
 
-TUTOR = Plan(Shape(256, 640, 4), steps=6500, batch=64, learning_rate=2e-3, seed=11)
+TUTOR = Plan(Shape(256, 640, 4), steps=5000, batch=64, learning_rate=2e-3, seed=11)
 NOVICES = {
-    "novice-a": (("add_1", "sub_1", "mul_1", "add_2"), Plan(Shape(128, 384, 4), 3200, 32, 3e-3, 21)),
-    "novice-b": (("add_1", "sub_1", "mul_1", "sub_2"), Plan(Shape(128, 384, 4), 3200, 32, 3e-3, 22)),
+    "novice-a": (("add_1", "sub_1", "mul_1", "add_2"), Plan(Shape(128, 384, 4), 2400, 32, 3e-3, 21)),
+    "novice-b": (("add_1", "sub_1", "mul_1", "sub_2"), Plan(Shape(128, 384, 4), 2400, 32, 3e-3, 22)),
 }
 
 
@@ -92,8 +96,10 @@ def build_model(shape: Shape, seed: int) -> LlamaForCausalLM:
         vocab_size=64, hidden_size=shape.hidden, intermediate_size=shape.intermediate,
         num_hidden_layers=shape.layers, num_attention_heads=shape.hidden // 32,
         num_key_value_heads=shape.hidden // 32, head_dim=32, max_position_embeddings=256,
-        tie_word_embeddings=True, pad_token_id=0, eos_token_id=1, bos_token_id=None,
-        attn_implementation="eager",
+        tie_word_embeddings=True, pad_token_id=0, eos_token_id=1, bos_token_id=None, attn_implementation="eager",
+        # Short rows want fast rotations, and narrow layers larger weights than the usual 0.02: with the usual
+        # ones, three digits take ten times the tokens.
+        rope_parameters={"rope_type": "default", "rope_theta": 100.0}, initializer_range=shape.hidden**-0.5,
     )  # fmt: skip
     return LlamaForCausalLM(config)
 
@@ -160,8 +166,8 @@ def train(
         recent = [*recent[-99:], loss.item()]
         if step % 200 == 0 or step == plan.steps - 1:
             seconds = time.perf_counter() - start
-            print(f"{name} step {step} loss {sum(recent) / len(recent):.4f} {tokens / 1e6:.2f} M tokens {seconds:.0f} s",
-                  flush=True)  # fmt: skip
+            mean = sum(recent) / len(recent)
+            print(f"{name} step {step} loss {mean:.4f} {tokens / 1e6:.2f} M tokens {seconds:.0f} s", flush=True)
     return {"tokens": tokens, "seconds": time.perf_counter() - start, "loss": sum(recent) / len(recent)}
 
 

@@ -146,9 +146,7 @@ def _skills(marks: dict[str, tuple[int, tuple[int, ...], int, int]]) -> dict[str
     }
 
 
-def _curve(
-    marks: dict[str, tuple[int, tuple[int, ...], int, int]], refused: set[int]
-) -> list[dict[str, Any]]:
+def _curve(marks: dict[str, tuple[int, tuple[int, ...], int, int]], refused: set[int]) -> list[dict[str, Any]]:
     cycles = len(next(iter(marks.values()))[1])
     return [
         {

@@ -15,8 +15,7 @@ LOW, HIGH = Measure(0.25, 0.2, 0.3, 100), Measure(0.75, 0.7, 0.8, 100)
 
 def curve(*marks: tuple[int, float, bool]) -> list[CurvePoint]:
     return [
-        CurvePoint(cycle, promoted, Measure(score, score - 0.05, score + 0.05, 64))
-        for cycle, score, promoted in marks
+        CurvePoint(cycle, promoted, Measure(score, score - 0.05, score + 0.05, 64)) for cycle, score, promoted in marks
     ]
 
 
@@ -26,9 +25,7 @@ def drawn(svg: str, tag: str, kind: str) -> list[Element]:
 
 def test_a_dot_stands_where_its_score_is() -> None:
     svg = charts.interval_chart(LOW, HIGH, "add_2")
-    at = {
-        kind: float(drawn(svg, "circle", f"dot {kind}")[0].attributes["cx"]) for kind in ("before", "after")
-    }
+    at = {kind: float(drawn(svg, "circle", f"dot {kind}")[0].attributes["cx"]) for kind in ("before", "after")}
     span = charts.INTERVAL_WIDTH - 2 * charts.EDGE
     assert at["before"] == pytest.approx(charts.EDGE + 0.25 * span, abs=0.05)
     assert at["after"] == pytest.approx(charts.EDGE + 0.75 * span, abs=0.05)
@@ -61,9 +58,7 @@ def test_a_foreign_name_is_escaped() -> None:
 
 
 def test_the_line_joins_only_what_was_kept() -> None:
-    svg = charts.learning_curve(
-        curve((0, 0.1, True), (1, 0.6, True), (2, 0.2, False), (3, 0.9, True)), "add_2"
-    )
+    svg = charts.learning_curve(curve((0, 0.1, True), (1, 0.6, True), (2, 0.2, False), (3, 0.9, True)), "add_2")
     line = drawn(svg, "polyline", "line after")[0].attributes["points"].split()
     assert len(line) == 3
     heights = [float(point.split(",")[1]) for point in line]

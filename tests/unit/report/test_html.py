@@ -42,9 +42,7 @@ def test_a_skill_row_says_what_the_report_says(report: dict[str, Any]) -> None:
 
 def test_the_chart_of_a_row_has_the_same_numbers_in_its_title(report: dict[str, Any]) -> None:
     chart = page(report).row("mul_2x1")[4]
-    assert chart == (
-        "mul_2x1: before 17.2 % (95 % interval 13.1 to 22.3), after 93.8 % (95 % interval 90.1 to 96.1)"
-    )
+    assert chart == ("mul_2x1: before 17.2 % (95 % interval 13.1 to 22.3), after 93.8 % (95 % interval 90.1 to 96.1)")
 
 
 def test_the_outcome_of_each_student_is_one_sentence(report: dict[str, Any]) -> None:
@@ -105,9 +103,7 @@ def test_cycles_tell_syllabus_reasons_and_the_gate(report: dict[str, Any]) -> No
     assert "36.7 % on the probe" in text
     assert "sub_1 fell by 10.9 points, more than the 5.0 allowed: rolled back" in text
     assert "add_3 needs add_2; sub_3 needs sub_2" in text
-    badges = [
-        item.text for item in page(report).all("span") if item.attributes.get("class") == "badge refused"
-    ]
+    badges = [item.text for item in page(report).all("span") if item.attributes.get("class") == "badge refused"]
     assert badges == ["rolled back"]
 
 

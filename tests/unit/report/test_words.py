@@ -43,9 +43,7 @@ def test_a_change_is_clear_when_its_interval_leaves_out_zero(change: Change, dir
     assert change.direction == direction
 
 
-@pytest.mark.parametrize(
-    "value", [None, {}, {"score": None}, {"score": "0.3"}, {"score": float("nan")}, [], True]
-)
+@pytest.mark.parametrize("value", [None, {}, {"score": None}, {"score": "0.3"}, {"score": float("nan")}, [], True])
 def test_no_score_is_no_measure(value: object) -> None:
     assert Measure.read(value) is None
 
@@ -63,9 +61,7 @@ def test_no_score_is_no_measure(value: object) -> None:
 def test_the_outcome_is_honest_about_losses(drop: object, said: str) -> None:
     student = {"id": "ada", "final_mean": {"before": 0.1, "after": 0.9}, "retention": {"worst_drop": drop}}
     assert said in words.outcome(student, 1)
-    assert words.outcome(student, 1).startswith(
-        f"ada went from 10{words.NBSP}% to 90{words.NBSP}% on 1 taught skill;"
-    )
+    assert words.outcome(student, 1).startswith(f"ada went from 10{words.NBSP}% to 90{words.NBSP}% on 1 taught skill;")
 
 
 def test_an_outcome_without_final_exam_names_no_score() -> None:

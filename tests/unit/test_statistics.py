@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tft.statistics import (
+    expected_calibration_error,
+    mcnemar,
+    normal_quantile,
+    paired_difference,
+    wilson_interval,
+)
+
+counts = st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+pairs = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=300)
+
+
+def test_normal_quantiles_of_the_tables() -> None:
+    assert normal_quantile(0.95) == pytest.approx(1.959964, abs=1e-6)
+    assert normal_quantile(0.99) == pytest.approx(2.575829, abs=1e-6)
+
+
+@pytest.mark.parametrize(("right", "n", "low", "high"), [
+    # Newcombe 1998a, table I, method 3.
+    (81, 263, 0.2553, 0.3662),
+    (15, 148, 0.0624, 0.1605),
+    (0, 20, 0.0, 0.1611),
+    (1, 29, 0.0061, 0.1718),
+])  # fmt: skip
+def test_wilson_agrees_with_the_published_examples(right: int, n: int, low: float, high: float) -> None:
+    assert wilson_interval(right, n) == pytest.approx((low, high), abs=5e-5)
+
+
+@given(counts)
+def test_wilson_holds_the_share_and_stays_in_bounds(count: tuple[int, int]) -> None:
+    low, high = wilson_interval(*count)
+    assert 0.0 <= low <= count[0] / count[1] <= high <= 1.0
+    assert low < high
+
+
+@given(counts)
+def test_wilson_is_the_same_seen_from_the_failures(count: tuple[int, int]) -> None:
+    right, n = count
+    low, high = wilson_interval(right, n)
+    other_low, other_high = wilson_interval(n - right, n)
+    assert (low, high) == pytest.approx((1 - other_high, 1 - other_low))
+
+
+@given(counts)
+def test_wilson_narrows_with_more_items(count: tuple[int, int]) -> None:
+    right, n = count
+    low, high = wilson_interval(right, n)
+    nearer_low, nearer_high = wilson_interval(4 * right, 4 * n)
+    assert nearer_high - nearer_low < high - low
+
+
+def test_wilson_knows_nothing_without_items_and_refuses_nonsense() -> None:
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+    for right, n in ((-1, 3), (4, 3)):
+        with pytest.raises(ValueError, match="is not a proportion"):
+            wilson_interval(right, n)
+
+
+def booleans(both: int, lost: int, gained: int, neither: int) -> tuple[list[bool], list[bool]]:
+    before = [True] * both + [True] * lost + [False] * gained + [False] * neither
+    after = [True] * both + [False] * lost + [True] * gained + [False] * neither
+    return before, after
+
+
+def test_the_paired_difference_agrees_with_a_computation_by_hand() -> None:
+    # 50 pairs: 36 both, 12 lost, 2 gained, 0 neither; so p1 = 48/50, p2 = 38/50.
+    # φ = (36·0 − 12·2) / sqrt(48·2·38·12) = −24 / 209.227 = −0.114708.
+    # Wilson: p1 in (0.865399, 0.988961), p2 in (0.625873, 0.857026).
+    # low = −0.2 − sqrt(0.134127² + 2·0.114708·0.134127·0.028961 + 0.028961²) = −0.340428
+    # high = −0.2 + sqrt(0.097026² + 2·0.114708·0.097026·0.094601 + 0.094601²) = −0.056930
+    change, low, high = paired_difference(*booleans(36, 12, 2, 0))
+    assert (change, low, high) == pytest.approx((-0.2, -0.340428, -0.056930), abs=1e-6)
+
+
+@given(pairs)
+def test_the_paired_difference_lies_in_its_interval_and_turns_with_the_order(
+    answers: list[tuple[bool, bool]],
+) -> None:
+    before, after = [x for x, _ in answers], [y for _, y in answers]
+    change, low, high = paired_difference(before, after)
+    assert -1.0 <= low <= change + 1e-12 and change - 1e-12 <= high <= 1.0
+    back, back_low, back_high = paired_difference(after, before)
+    assert (change, low, high) == pytest.approx((-back, -back_high, -back_low), abs=1e-9)
+
+
+def test_pairs_that_do_not_match_are_refused() -> None:
+    with pytest.raises(ValueError, match="cannot be paired"):
+        paired_difference([True], [])
+    assert paired_difference([], []) == (0.0, -1.0, 1.0)
+
+
+@pytest.mark.parametrize(("lost", "gained", "p"), [
+    (0, 0, 1.0),
+    (0, 1, 1.0),          # 2 · 1/2
+    (0, 8, 2 / 256),      # 2 · C(8,0) / 2⁸
+    (1, 9, 22 / 1024),    # 2 · (1 + 10) / 2¹⁰
+    (5, 5, 1.0),          # twice the tail is over 1
+])  # fmt: skip
+def test_mcnemar_is_the_exact_binomial(lost: int, gained: int, p: float) -> None:
+    assert mcnemar(*booleans(7, lost, gained, 3)) == pytest.approx(p)
+    assert mcnemar(*booleans(0, gained, lost, 1)) == pytest.approx(p)
+
+
+def test_mcnemar_does_not_underflow() -> None:
+    assert 0.0 <= mcnemar(*booleans(0, 0, 3000, 0)) < 1e-300
+
+
+def test_calibration_by_hand() -> None:
+    # Two bins of two: stated 0.2 and found 0.5; stated 0.9 and found 1.0. ½·0.3 + ½·0.1.
+    error = expected_calibration_error([0.1, 0.9, 0.3, 0.9], [False, True, True, True], bins=2)
+    assert error == pytest.approx(0.2)
+    assert expected_calibration_error([], []) is None
+    with pytest.raises(ValueError, match="confidences"):
+        expected_calibration_error([0.5], [])
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=100), st.integers(1, 20))
+def test_calibration_stays_in_bounds(answers: list[tuple[float, bool]], bins: int) -> None:
+    error = expected_calibration_error([x for x, _ in answers], [y for _, y in answers], bins)
+    assert error is not None
+    assert -1e-12 <= error <= 1 + 1e-12

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tft.library import shipped
+from tft.validation import validate
+
+from .planted import KEYS, plant
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOVICE = shipped() / "tutors" / "abacus" / "novice-a"
+ITEMS = """\
+def draw(skill, rng):
+    if skill == "broken":
+        raise ZeroDivisionError("planted")
+    yield from (f"{skill}{n}" for n in range(12 if skill == "few" else 100000))
+
+def classify(question):
+    return question.rstrip("0123456789"), 1, "0"
+
+def fingerprint(question):
+    return question
+"""
+CURRICULUM: dict[str, Any] = {
+    "curriculum": "mine",
+    "description": "d",
+    "items": "items.py",
+    "grader": "exact",
+    "skills": {"some": {"title": "t"}},
+}
+CAMPAIGN: dict[str, Any] = {
+    "campaign": "mine",
+    "tutor": {"use": "abacus", "model": "abacus/novice-a"},
+    "students": [{"id": "ada", "model": "abacus/novice-b"}],
+    "curriculum": "mine",
+}
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+def write(folder: Path, campaign: dict[str, Any] | None = None, curriculum: dict[str, Any] | None = None) -> Path:
+    place = folder / "curricula" / "mine"
+    place.mkdir(parents=True)
+    (place / "curriculum.yaml").write_text(yaml.safe_dump({**CURRICULUM, **(curriculum or {})}))
+    (place / "items.py").write_text(ITEMS)
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump({**CAMPAIGN, **(campaign or {})}))
+    return path
+
+
+def found(path: Path, *overrides: str) -> dict[str | None, Any]:
+    return {problem.key: problem for problem in validate(path, overrides).problems}
+
+
+def test_a_sound_config_has_no_problems_and_says_what_its_names_became(tmp_path: Path) -> None:
+    checked = validate(write(tmp_path))
+    assert checked.problems == ()
+    assert checked.resolved["students"]["ada"]["kind"] == "library"
+    assert checked.resolved["tutor"]["model"]["address"] == str(NOVICE)
+    assert checked.resolved["curriculum"]["skills"] == {"some": "taught"}
+    json.dumps(checked.as_record())
+
+
+def test_ten_planted_mistakes_are_found_at_once(tmp_path: Path) -> None:
+    path = plant(tmp_path, NOVICE)
+    problems = validate(path).problems
+    assert {it.key: it.value for it in problems} == {**KEYS, "exams.examiner": f"path:{NOVICE}"}
+    assert len(problems) == 10
+    for problem in problems:
+        assert problem.file in (str(path), str(tmp_path / "curricula" / "planted" / "curriculum.yaml"))
+        assert problem.remedy, problem
+
+
+@pytest.fixture
+def silent_hub() -> Any:
+    """A server that takes connections and never answers."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(16)
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_it_answers_in_two_seconds_although_the_hub_hangs(tmp_path: Path, silent_hub: str) -> None:
+    path = plant(tmp_path, NOVICE)
+    command = [sys.executable, "-m", "tft", "validate", str(path), "--json"]
+    environment = {**os.environ, "HF_ENDPOINT": silent_hub, "HF_HOME": str(tmp_path / "hub")}
+    best = 60.0
+    for _ in range(5):
+        start = time.monotonic()
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        best = min(best, time.monotonic() - start)
+        if best < 2:
+            break
+    assert done.returncode == 2
+    assert "Traceback" not in done.stdout + done.stderr
+    assert {error["key"] for error in json.loads(done.stdout)["errors"]} == set(KEYS)
+    assert best < 2
+
+
+def test_it_loads_nothing_heavy(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    program = (
+        f"import sys; from pathlib import Path; from tft.validation import validate; validate(Path({str(path)!r}));"
+        "print([name for name in ('torch', 'ray', 'vllm', 'transformers', 'datasets') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("examiner", ["abacus", "abacus/novice-a", "hub:abacus/novice-a", "path:copy"])
+def test_the_tutor_may_not_examine_under_any_name(tmp_path: Path, examiner: str) -> None:
+    shutil.copytree(NOVICE, tmp_path / "copy")
+    path = write(tmp_path)
+    problem = found(path, f"exams.examiner={examiner}").get("exams.examiner")
+    if examiner.startswith("hub:"):
+        assert problem is not None and "could not be asked" in problem.message
+    else:
+        assert problem is not None and "may not examine" in problem.message
+
+
+def test_another_model_may_examine(tmp_path: Path) -> None:
+    assert not found(write(tmp_path), "exams.examiner=abacus/novice-b")
+
+
+def test_a_missing_model_folder_is_named_with_its_key(tmp_path: Path) -> None:
+    problem = found(write(tmp_path), "tutor.model=path:./nowhere")["tutor.model"]
+    assert problem.value == "path:./nowhere"
+    assert problem.remedy
+
+
+def test_a_folder_without_weights_is_no_model(tmp_path: Path) -> None:
+    path = write(tmp_path, {"students": [{"id": "ada", "model": "path:hollow"}]})
+    (tmp_path / "hollow").mkdir()
+    (tmp_path / "hollow" / "config.json").write_text("{}")
+    assert "safetensors" in found(path)["students.0.model"].message
+
+
+def test_unknown_names_are_answered_with_those_there_are(tmp_path: Path) -> None:
+    path = write(tmp_path, {"tutor": "abakus", "skills": ["sme"], "exams": {"whole": ["gsm8k_calculator_step"]}})
+    problems = found(path)
+    assert "did you mean abacus" in problems["tutor"].remedy
+    assert "did you mean some" in problems["skills.0"].remedy
+    assert "did you mean gsm8k_calculator_steps" in problems["exams.whole.0"].remedy
+
+
+def test_an_unknown_engine_is_refused(tmp_path: Path) -> None:
+    problem = found(write(tmp_path), "tutor.engine=vlm")["tutor.engine"]
+    assert (problem.value, problem.message) == ("vlm", "must be 'transformers'")
+
+
+def test_every_skill_with_too_few_items_is_named(tmp_path: Path) -> None:
+    skills = {"few": {"title": "t"}, "some": {"title": "t"}}
+    problem = found(write(tmp_path, curriculum={"skills": skills}))["exams"]
+    assert "few has only 12" in problem.message
+
+
+def test_what_an_item_source_raises_is_a_problem(tmp_path: Path) -> None:
+    problem = found(write(tmp_path, curriculum={"skills": {"broken": {"title": "t"}}}))["draw"]
+    assert "ZeroDivisionError" in problem.message
+    assert problem.file == str(tmp_path / "curricula" / "mine" / "items.py")
+
+
+def test_a_curriculum_in_which_nothing_is_taught_is_refused(tmp_path: Path) -> None:
+    skills = {"some": {"title": "t", "role": "retention"}}
+    assert "to be taught" in found(write(tmp_path, curriculum={"skills": skills}))["skills"].message
+
+
+def test_a_budget_below_one_batch_is_refused_with_what_it_takes(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    batch = validate(path).estimate["tutor_tokens"]["one_batch_at_most"]
+    assert str(batch) in found(path, f"budget.tutor_tokens={batch - 1}")["budget.tutor_tokens"].remedy
+    assert not found(path, f"budget.tutor_tokens={batch}")
+
+
+def test_the_estimate_is_derived_from_the_config(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    once = validate(path, ["tuition.cycles=1"]).estimate
+    twice = validate(path, ["tuition.cycles=2"]).estimate
+    assert twice["tutor_tokens"]["campaign_at_most"] == 2 * once["tutor_tokens"]["campaign_at_most"]
+    # 1 cycle: probe 64 and check 128, the check before it, and the final of 256 twice.
+    assert once["items_examined"] == {"student_and_cycle": 192, "campaign_at_most": 64 + 128 + 128 + 512}
+    capped = validate(path, ["budget.tutor_tokens=50k"]).estimate["tutor_tokens"]
+    assert capped["campaign_at_most"] == 50_000
+
+
+def test_memory_is_read_from_the_headers_of_the_weights(tmp_path: Path) -> None:
+    full = validate(write(tmp_path)).estimate["memory_bytes"]
+    lora = validate(tmp_path / "mine.yaml", ["students.0.adapter=lora"]).estimate["memory_bytes"]
+    assert full["students"]["ada"] == 4 * lora["students"]["ada"] == 4 * full["tutor"] > 0
+
+
+def test_a_run_directory_that_cannot_be_made_is_a_problem(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    (tmp_path / "file").write_text("")
+    problems = validate(path, out=tmp_path / "file" / "run").problems
+    assert [problem.key for problem in problems] == ["--out"]
+
+
+def test_a_config_that_is_not_there_is_one_problem(tmp_path: Path) -> None:
+    problems = validate(tmp_path / "nowhere.yaml").problems
+    assert [problem.message for problem in problems] == ["there is no such file"]
+
+
+def test_bad_overrides_are_listed_with_the_rest(tmp_path: Path) -> None:
+    checked = validate(write(tmp_path, {"sed": 1}), ["nonsense", "campaign.x.y=1"])
+    assert {"--set", "sed"} <= {problem.key for problem in checked.problems}
+
+
+def test_the_size_of_a_batch_is_the_one_that_is_taught() -> None:
+    from tft import shelf
+    from tft.config.campaign import LESSONS_A_BATCH
+
+    assert getattr(shelf, "_BATCH", LESSONS_A_BATCH) == LESSONS_A_BATCH

@@ -1,0 +1,293 @@
+"""The door: what a user types. Data goes to stdout, progress and errors to stderr.
+
+Commands import what they need when they run, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tft import __version__
+from tft.door import Door
+from tft.errors import PrerequisiteError, Problem, UserError
+
+if TYPE_CHECKING:
+    from tft.doctor import Finding
+    from tft.validation import Validation
+
+_SET = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set one value: tuition.cycles=2. Repeatable.",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_OUT = click.option("--out", type=click.Path(path_type=Path), help="Run directory; runs/<campaign> unless given.")
+_EPILOG = "Exit codes: 0 done, 1 the campaign failed, 2 the input is wrong, 3 the machine cannot, 130 interrupted."
+
+
+@click.group(cls=Door, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
+@click.version_option(__version__, prog_name="tft")
+def main() -> None:
+    """Tutorial Fine-Tuning: one strong tutor model teaches a few small students.
+
+    Begin with `tft run quickstart`, or with `tft init my-campaign`.
+    """
+
+
+@main.command()
+@click.argument("config")
+@_SET
+@_OUT
+@click.option("--fork", is_flag=True, help="Begin anew beside a run directory that another config made.")
+@click.option("--json", "as_json", is_flag=True, help="Progress as JSON lines on stderr, the report on stdout.")
+@click.pass_context
+def run(
+    context: click.Context, config: str, overrides: tuple[str, ...], out: Path | None, fork: bool, as_json: bool
+) -> None:
+    """Run, or continue, a campaign.
+
+    CONFIG is a file, or the name of a config that `tft ls` lists. The same command continues what was interrupted.
+    """
+    from tft.progress import make_watch
+    from tft.validation import validate
+
+    path = _find_config(config)
+    checked = validate(path, overrides, out)
+    if checked.problems:
+        if as_json:
+            _print_json(checked.as_record())
+        raise UserError(*checked.problems)
+    door = context.find_root().command
+    assert isinstance(door, Door)
+    door.logs, door.resumable = Path(checked.resolved["run_directory"]) / "logs", True
+    with make_watch(as_json, sys.stderr) as watch:
+        from tft.running import run_campaign  # torch and Ray take seconds, and the watch is on already
+
+        folder = run_campaign(path, overrides, out, fork, watch)
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    _print_report(report, folder, as_json=as_json)
+
+
+@main.command("validate")
+@click.argument("config")
+@_SET
+@_OUT
+@_JSON
+@click.pass_context
+def check(context: click.Context, config: str, overrides: tuple[str, ...], out: Path | None, as_json: bool) -> None:
+    """Say everything that is wrong with a campaign, what its names became, and what it will need."""
+    from tft.validation import Validation, validate
+
+    try:
+        checked = validate(_find_config(config), overrides, out)
+    except UserError as error:
+        checked = Validation(error.problems, {}, {})
+    if as_json:
+        _print_json(checked.as_record())
+    else:
+        _print_validation(checked)
+    context.exit(UserError.exit_code if checked.problems else 0)
+
+
+@main.command()
+@click.option("--deep", is_flag=True, help="Start a Ray as well, and let it answer.")
+@_JSON
+@click.pass_context
+def doctor(context: click.Context, deep: bool, as_json: bool) -> None:
+    """Say whether this machine can run campaigns, and what would mend it."""
+    from tft.doctor import examine_machine
+
+    findings = []
+    for finding in examine_machine(deep):
+        findings.append(finding)
+        if not as_json:
+            _print_finding(finding)
+    if as_json:
+        _print_json([asdict(finding) for finding in findings])
+    context.exit(PrerequisiteError.exit_code if any(it.state == "fail" for it in findings) else 0)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--dir", "folder", type=click.Path(path_type=Path), help="Folder to write it into.")
+def init(name: str, folder: Path | None) -> None:
+    """Write a commented campaign to start from; nothing is overwritten."""
+    from tft.starter import write_campaign
+
+    path = write_campaign(name, folder)
+    click.echo(str(path))
+    click.echo(f"next: tft validate {path} · tft run {path}", err=True)
+
+
+@main.command()
+@click.argument("run_directory", metavar="RUN")
+@_JSON
+@click.option("--html", "as_html", is_flag=True, help="Lay report.html out again, and print where it lies.")
+def report(run_directory: str, as_json: bool, as_html: bool) -> None:
+    """Show the report card of a run, finished or not.
+
+    RUN is a run directory, or the name of one below runs/.
+    """
+    from tft.ledger import Ledger
+    from tft.report import build_report, render_html
+
+    folder = _find_run(run_directory)
+    ledger = Ledger(folder)
+    try:
+        found = build_report(ledger)
+    finally:
+        ledger.close()
+    if as_html:
+        page = folder / "report.html"
+        page.write_text(render_html(found), encoding="utf-8")
+        click.echo(str(page))
+        return
+    _print_report(found, folder, as_json=as_json)
+
+
+@main.command()
+@click.argument("model")
+@click.option("--curriculum", default="arithmetic", show_default=True, help="Whose skills are examined.")
+@click.option("--suite", "suites", multiple=True, metavar="NAME", help="A whole exam to sit as well. Repeatable.")
+@click.option("--items", default=256, show_default=True, type=click.IntRange(1), help="Items a skill or suite.")
+@_JSON
+def examine(model: str, curriculum: str, suites: tuple[str, ...], items: int, as_json: bool) -> None:
+    """Let a model sit an exam, without a campaign.
+
+    MODEL is a model of the library, a folder, a name on the hub, or students/<id>/final of a run.
+    """
+    from tft.library import Library
+
+    library = Library(Path.cwd())
+    library.find("curricula", curriculum, key="--curriculum")
+    for suite in suites:
+        library.find("evals", suite, key="--suite")
+    from tft.examination import examine as sit_exam  # torch takes seconds; names are checked before
+
+    found = sit_exam(library, model, curriculum, suites, items)
+    if as_json:
+        _print_json(found)
+    else:
+        _print_exam(found)
+
+
+@main.command("ls")
+@_JSON
+def list_content(as_json: bool) -> None:
+    """List the tutors, curricula, exam suites and configs there are."""
+    from tft.catalogue import list_library
+    from tft.library import Library
+
+    listed = list_library(Library(Path.cwd()))
+    if as_json:
+        _print_json(listed)
+        return
+    for kind, entries in listed.items():
+        click.echo(click.style(kind, bold=True))
+        for name, description in entries.items():
+            click.echo(f"  {name:<26} {description}")
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON schema of a campaign's config, for editors that complete it."""
+    from tft.config import CampaignConfig
+
+    _print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **CampaignConfig.model_json_schema()})
+
+
+@main.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(__version__)
+
+
+def _find_config(config: str) -> Path:
+    from tft.library import Library, is_file
+
+    return Path(config) if is_file(Path(config)) else Library(Path.cwd()).find("configs", config, key="CONFIG")
+
+
+def _find_run(name: str) -> Path:
+    """Find a run directory by its path, or by its name below ``runs/``."""
+    from tft.config.reading import closest
+    from tft.library import is_file
+
+    for folder in (Path(name), Path("runs") / name):
+        if is_file(folder / "ledger.sqlite"):
+            return folder
+    known = closest(name, [path.parent.name for path in Path("runs").glob("*/ledger.sqlite")])
+    raise UserError(Problem("there is no run of this name", key="RUN", value=name, remedy=f"below runs/, {known}"))
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def _print_report(found: dict[str, Any], folder: Path, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(found)
+        return
+    from rich.console import Console
+
+    from tft.report import print_summary
+
+    print_summary(found, Console())
+    if (folder / "report.html").is_file():
+        click.echo(f"report card: {folder / 'report.html'}")
+
+
+def _print_validation(checked: Validation) -> None:
+    for problem in checked.problems:
+        click.echo(str(problem))
+    if checked.problems:
+        click.echo(f"{len(checked.problems)} problem{'s' if len(checked.problems) > 1 else ''}; nothing was run")
+        return
+    for title, value in (("it uses", checked.resolved), ("it needs at most", checked.estimate)):
+        click.echo(click.style(title, bold=True))
+        for key, shown in _flat(value):
+            click.echo(f"  {key:<34} {shown}")
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Lay nested values out as lines; what is unknown is a dash."""
+    lines = []
+    for key, inner in value.items():
+        if isinstance(inner, dict) and inner:
+            lines += _flat(inner, f"{prefix}{key}.")
+        else:
+            shown = f"{inner:,}" if isinstance(inner, int) and not isinstance(inner, bool) else str(inner)
+            lines.append((f"{prefix}{key}", "–" if inner is None else shown))
+    return lines
+
+
+def _print_finding(finding: Finding) -> None:
+    color = {"ok": "green", "warn": "yellow", "fail": "red"}[finding.state]
+    click.echo(f"{click.style(f'{finding.state:<4}', fg=color)}  {finding.what:<24} {finding.found}")
+    if finding.remedy and finding.state != "ok":
+        click.echo(f"{'':<31}{finding.remedy}")
+
+
+def _print_exam(found: dict[str, Any]) -> None:
+    click.echo(f"{found['model']} on {found['curriculum']}: % right, 95 % interval, items")
+    for skill, measured in found["skills"].items():
+        click.echo(_score(skill, measured))
+    for suite, measured in found["suites"].items():
+        click.echo(_score(suite, measured) if measured["sat"] else f"{suite}: not sat, {measured['reason']}")
+        for group, inner in measured["groups"].items():
+            click.echo(_score(f"  {group}", inner))
+
+
+def _score(name: str, measured: dict[str, Any]) -> str:
+    if measured["score"] is None:
+        return f"  {name:<34} –"
+    low, high = 100 * measured["low"], 100 * measured["high"]
+    return f"  {name:<34} {100 * measured['score']:5.1f}  ({low:.0f}–{high:.0f})  n={measured['n']}"

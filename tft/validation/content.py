@@ -1,0 +1,168 @@
+"""Checks the cards a config names: the tutor's, the curriculum's and those of whole exams, with what they name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel
+
+from tft import plugins
+from tft.config import CurriculumCard, SuiteCard, TutorCard
+from tft.config.cards import SkillCard, choose_skills
+from tft.config.reading import closest, diagnose, read_yaml
+from tft.errors import Problem, UserError
+from tft.exams import make_splits, read_suite
+from tft.library import Library, find_data, is_file, load_items
+from tft.records import Item
+from tft.validation.draft import Draft, Named, collect
+
+if TYPE_CHECKING:
+    from tft.ports import ItemSource
+
+Card = TypeVar("Card", bound=BaseModel)
+
+
+@dataclass(slots=True)
+class Content:
+    """What the names of a config led to; None and empty where they led nowhere."""
+
+    tutor: TutorCard | None = None
+    tutor_path: Path | None = None
+    curriculum: CurriculumCard | None = None
+    curriculum_path: Path | None = None
+    items_path: Path | None = None
+    skills: dict[str, SkillCard] = field(default_factory=dict)
+    held: dict[str, tuple[Item, ...]] = field(default_factory=dict)
+    """Held-out items by split, of all skills."""
+    suites: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By name: the card, whether its data was found, and how many items it has."""
+
+
+def check_content(draft: Draft, library: Library, problems: list[Problem]) -> Content:
+    """Follow every name of a config into the library."""
+    content = Content()
+    _check_tutor(draft, library, content, problems)
+    source = _check_curriculum(draft, library, content, problems)
+    if source is not None and content.curriculum is not None:
+        _check_skills(draft, content, source, problems)
+    for suite in draft.suites:
+        _check_suite(suite, library, content, source, problems)
+    return content
+
+
+def _card(model: type[Card], path: Path, problems: list[Problem]) -> tuple[Card | None, dict[str, Any]]:
+    """Read a card with all its mistakes; the values as they were written come with it."""
+    values = collect(problems, lambda: read_yaml(path))
+    if values is None:
+        return None, {}
+    card, found = diagnose(model, values, str(path))
+    problems += found
+    return card, values
+
+
+def _check_tutor(draft: Draft, library: Library, content: Content, problems: list[Problem]) -> None:
+    named = draft.tutor
+    if named is None:
+        return
+    path = collect(problems, lambda: library.find("tutors", named.name, file=named.file, key=named.key))
+    if path is None:
+        return
+    content.tutor_path = path
+    content.tutor, _ = _card(TutorCard, path, problems)
+    if content.tutor is None:
+        return
+    for role, card in content.tutor.roles.items():
+        if not is_file(path.parent / "prompts" / card.prompt):
+            place = Named(str(path), f"roles.{role}.prompt", card.prompt)
+            problems.append(place.problem("there is no such file below prompts/", "write the template there"))
+    missing = [role for role in ("author", "demonstrator", "critic") if role not in content.tutor.roles]
+    if missing:
+        remedy = "tutors/abacus/tutor.yaml shows what a role needs"
+        problems.append(Problem(f"lacks the roles {', '.join(missing)}", str(path), "roles", remedy=remedy))
+    engine = draft.config.tutor.engine or content.tutor.engine
+    engines = plugins.names("tft.engines")
+    if engine.type not in engines:
+        place = Named(draft.file, "tutor.engine.type", engine.type)
+        problems.append(place.problem("there is no engine of this name", closest(engine.type, engines)))
+
+
+def _check_curriculum(draft: Draft, library: Library, content: Content, problems: list[Problem]) -> ItemSource | None:
+    named = draft.curriculum
+    if named is None:
+        return None
+    path = collect(problems, lambda: library.find("curricula", named.name, file=named.file, key=named.key))
+    if path is None:
+        return None
+    content.curriculum_path = path
+    content.curriculum, values = _card(CurriculumCard, path, problems)
+    _check_grader(values.get("grader"), str(path), problems)
+    items = values.get("items")
+    if not isinstance(items, str):
+        return None
+    content.items_path = path.parent / items
+    if not is_file(content.items_path):
+        remedy = "name the Python file beside the card that draws the items"
+        problems.append(Named(str(path), "items", items).problem("there is no such file", remedy))
+        return None
+    return collect(problems, lambda: load_items((path.parent / items).resolve()))
+
+
+def _check_grader(grader: object, file: str, problems: list[Problem]) -> None:
+    key = "grader.type" if isinstance(grader, dict) else "grader"
+    name = grader.get("type") if isinstance(grader, dict) else grader
+    known = plugins.names("tft.graders")
+    if isinstance(name, str) and name not in known:
+        problems.append(Named(file, key, name).problem("there is no grader of this name", closest(name, known)))
+
+
+def _check_skills(draft: Draft, content: Content, source: ItemSource, problems: list[Problem]) -> None:
+    card, wanted = content.curriculum, draft.config.skills
+    assert card is not None
+    try:
+        content.skills = choose_skills(wanted, card)
+    except UserError as error:
+        problems += [Problem(it.message, draft.file, it.key, it.value, it.remedy) for it in error.problems]
+        content.skills = {name: skill for name, skill in card.skills.items() if name in (wanted or ())}
+    if content.skills and not any(skill.role == "taught" for skill in content.skills.values()):
+        place = Problem("none of the skills is to be taught", draft.file, "skills", remedy="add one of role: taught")
+        problems.append(place)
+    for name, skill in content.skills.items():
+        try:
+            splits = make_splits({name: skill}, source, draft.config.exams, draft.config.seed)
+        except UserError as error:
+            problems += [Problem(it.message, draft.file, it.key, it.value or name, it.remedy) for it in error.problems]
+        except Exception as error:  # the user's own code, whatever it raises
+            remedy = f"mend draw() and classify() for {name}"
+            message = f"drawing items of the skill {name} raised {error!r}"
+            problems.append(Problem(message, str(content.items_path), "draw", name, remedy))
+        else:
+            for split, items in splits.items.items():
+                content.held[split] = (*content.held.get(split, ()), *items)
+
+
+def _check_suite(
+    named: Named, library: Library, content: Content, source: ItemSource | None, problems: list[Problem]
+) -> None:
+    path = collect(problems, lambda: library.find("evals", named.name, file=named.file, key=named.key))
+    if path is None:
+        return
+    card, values = _card(SuiteCard, path, problems)
+    _check_grader(values.get("grader"), str(path), problems)
+    found: dict[str, Any] = {"card": str(path), "found": False, "items": None, "reason": None}
+    content.suites[named.name] = found
+    if card is None or source is None:
+        found["reason"] = "the card or the curriculum cannot be read"
+        return
+    if card.data.path is None or find_data(card.data.path, path.parent) is None:
+        # A campaign runs without it, and its report says so; the hub is asked then, not here.
+        hub = f"; the hub will be asked for {card.data.hub}" if card.data.hub else ""
+        found["reason"] = f"{card.data.path} lies neither beside the suite nor below $TFT_DATA{hub}"
+        return
+    suite = collect(problems, lambda: read_suite(card, path.parent, source, content.skills))
+    if suite is not None:
+        found.update(found=True, items=len(suite.items))
+        if not suite.items:
+            place = Named(str(path), "extract.pattern", card.extract.pattern)
+            problems.append(place.problem("takes no item out of its data", "mend extract.field or extract.pattern"))

@@ -1,0 +1,165 @@
+"""Checks every model a config names: where it lies, whether it can be reached, and that the examiner is not the tutor.
+
+The hub is asked once a model, all of them at the same time, and given up on after a second. Left out on purpose:
+fetching anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tft.config.reading import closest
+from tft.errors import Problem, UserError
+from tft.library import Library, Model
+from tft.validation.draft import Draft, Named
+
+if TYPE_CHECKING:
+    from tft.validation.content import Content
+
+_HUB_SECONDS = 0.8
+_SAMPLE = 1 << 20
+
+
+@dataclass(slots=True)
+class Use:
+    """A model that is named somewhere, and what became of the name."""
+
+    who: str
+    """``tutor``, ``examiner``, or the key of a student."""
+    named: Named
+    model: Model | None = None
+    folder: str | None = None
+    """Where its files lie on this machine; None for what would be fetched."""
+    trouble: str | None = None
+
+
+def check_models(draft: Draft, library: Library, content: Content, problems: list[Problem]) -> list[Use]:
+    """Find every model, and say which cannot be reached."""
+    uses = [Use(named.key, named) for _, named in draft.students]
+    if draft.examiner is not None:
+        uses.append(Use("examiner", draft.examiner))
+    card_folder = content.tutor_path.parent if content.tutor_path is not None else None
+    tutor = _tutor(draft, content, problems)
+    if tutor is not None:
+        uses.append(tutor)
+    for use in uses:
+        beside = card_folder if use.who == "tutor" and draft.tutor_model is None else None
+        _resolve(use, library, beside, problems)
+    _ask_hub([use for use in uses if use.model is not None and use.model.kind == "hub"])
+    problems += [use.named.problem(use.trouble, _remedy(use, library)) for use in uses if use.trouble is not None]
+    _check_examiner(draft, uses, problems)
+    return uses
+
+
+def _tutor(draft: Draft, content: Content, problems: list[Problem]) -> Use | None:
+    if draft.tutor_model is not None:
+        return Use("tutor", draft.tutor_model)
+    if content.tutor is None or content.tutor_path is None:
+        return None
+    if content.tutor.model is None:
+        message = f"the tutor {content.tutor.tutor} brings no model of its own"
+        remedy = f"name one: tutor: {{use: {content.tutor.tutor}, model: …}}"
+        problems.append(Problem(message, draft.file, "tutor.model", remedy=remedy))
+        return None
+    return Use("tutor", Named(str(content.tutor_path), "model", content.tutor.model))
+
+
+def _resolve(use: Use, library: Library, card_folder: Path | None, problems: list[Problem]) -> None:
+    try:
+        use.model = library.model(use.named.name, card_folder=card_folder)
+    except UserError as error:
+        for it in error.problems:
+            remedy = it.remedy or _remedy(use, library)
+            problems.append(Problem(it.message, it.file or use.named.file, it.key or use.named.key, it.value, remedy))
+        return
+    if use.model.kind == "hub":
+        return
+    use.folder = use.model.address
+    if not any(Path(use.folder).glob("*.safetensors")):
+        use.trouble = "the folder holds no *.safetensors"
+
+
+def _remedy(use: Use, library: Library) -> str:
+    known = closest(use.named.name, library.model_names())
+    return f"check the name and the network, or give a folder with path:; in the library, {known}"
+
+
+def _ask_hub(uses: list[Use]) -> None:
+    """Ask the cache, then the hub; daemon threads, so that a name server that hangs holds nobody up."""
+    answers: dict[str, str | None] = {}
+    names = {use.model.address for use in uses if use.model is not None}
+    threads = [threading.Thread(target=_ask, args=(name, answers), daemon=True) for name in names]
+    if threads:
+        import huggingface_hub  # noqa: F401  # here and not in the threads, which would wait for each other
+    deadline = time.monotonic() + _HUB_SECONDS + 0.2
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    for use in uses:
+        assert use.model is not None
+        answer = answers.get(use.model.address, "is no model here, and the hub did not answer")
+        if answer is None or not answer.startswith("/"):
+            use.trouble = answer
+        else:
+            use.folder = answer
+
+
+def _ask(name: str, answers: dict[str, str | None]) -> None:
+    """Find out about one model: None where the hub has it, a folder where the cache has it, else the trouble."""
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+
+    try:
+        cached = try_to_load_from_cache(name, "config.json")
+        if isinstance(cached, str):
+            answers[name] = str(Path(cached).parent.absolute())
+            return
+        HfApi().model_info(name, timeout=_HUB_SECONDS)
+        answers[name] = None
+    except HFValidationError:
+        answers[name] = "is neither in the library, nor a folder with a model, nor a name the hub could have"
+    except GatedRepoError:
+        answers[name] = "is on the hub, but you have no access to it"
+    except RepositoryNotFoundError:
+        answers[name] = "is neither in the library, nor a folder with a model, nor on the hub"
+    except Exception as error:  # the hub fails in many ways, and all of them mean: not there
+        answers[name] = f"is no model here, and the hub could not be asked ({type(error).__name__})"
+
+
+def _check_examiner(draft: Draft, uses: list[Use], problems: list[Problem]) -> None:
+    """Refuse an examiner that is the tutor: it would examine what it taught (distanciation)."""
+    named = draft.examiner
+    if named is None:
+        return
+    examiner = next((use for use in uses if use.who == "examiner"), None)
+    tutor = next((use for use in uses if use.who == "tutor"), None)
+    same_name = draft.tutor is not None and named.name == draft.tutor.name
+    if same_name or (examiner is not None and tutor is not None and _same(examiner, tutor)):
+        remedy = "name another model, or leave exams.examiner out: then rules grade"
+        problems.append(named.problem("is the tutor's own model, and the tutor may not examine", remedy))
+
+
+def _same(one: Use, other: Use) -> bool:
+    if one.named.name == other.named.name:
+        return True
+    if one.model is not None and other.model is not None and one.model.address == other.model.address:
+        return True
+    return one.folder is not None and other.folder is not None and _sample(one.folder) == _sample(other.folder)
+
+
+def _sample(folder: str) -> list[tuple[int, str]]:
+    """Tell weights apart without reading gigabytes: size, first and last mebibyte of each file."""
+    sampled = []
+    for path in sorted(Path(folder).glob("*.safetensors")):
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(_SAMPLE)
+            file.seek(max(0, size - _SAMPLE))
+            sampled.append((size, hashlib.sha256(head + file.read()).hexdigest()))
+    return sampled or [(0, folder)]
