@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks.results import Row
 from tft.config import CampaignConfig, read_config
 from tft.curriculum import estimate
-from tft.exams import SitRequest, sit
+from tft.exams.examiner import SitRequest, sit
 from tft.ledger import Ledger
 from tft.library import Library, shipped
 from tft.preparation import Prepared, prepare
@@ -48,7 +48,7 @@ def run(options: list[str]) -> list[Row]:
 
 
 def _campaign(seed: int, folder: Path) -> float:
-    command = [sys.executable, "-m", "tft.cli", "run", str(CONFIG), "--set", f"seed={seed}", "--out", str(folder)]
+    command = [sys.executable, "-m", "tft", "run", str(CONFIG), "--set", f"seed={seed}", "--out", str(folder)]
     start = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), check=False)
     if done.returncode != 0:

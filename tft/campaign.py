@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from tft.records import Tuition
     from tft.steps import Steps
 
-_LONGEST_ATTEMPT = 60
-
 
 @dataclass
 class Pupil:
@@ -164,7 +162,9 @@ class Campaign:
         wrong = tuple(answered for answered in attempts.answers if not answered.verdict.passed)[:count]
         if not wrong or self._shelf.spent:
             return []
-        request = CritiqueRequest(self._prepared.tutor, wrong, _LONGEST_ATTEMPT, self._shelf.allowance())
+        request = CritiqueRequest(
+            self._prepared.tutor, wrong, self._prepared.tutor_card.longest_attempt, self._shelf.allowance()
+        )
         try:
             offered = await self._steps.run(
                 Offered, "tutor", criticise, request, name="criticise", student=pupil.config.id, cycle=cycle
@@ -193,7 +193,7 @@ class Campaign:
         """Keep what was verified, and write down what was not."""
         request = CurateRequest(tuple(offered), self._prepared.curriculum.grader, self._held_out)
         curated = await self._steps.run(
-            Curated, "grading", curate, request, name="curate", student=pupil.config.id, cycle=cycle
+            Curated, pupil.place, curate, request, name="curate", student=pupil.config.id, cycle=cycle
         )
         return list(curated.kept)
 

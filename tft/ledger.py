@@ -103,13 +103,13 @@ class Ledger:
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (step.key, step.stage, step.student, step.cycle, step.seconds, written, _digest(blob), blob),
             )
-        except sqlite3.Error as error:
+            self.event("step", key=step.key, stage=step.stage, student=step.student, cycle=step.cycle,
+                       seconds=round(step.seconds, 3), written=written)  # fmt: skip
+        except (OSError, sqlite3.Error) as error:
             raise StageError(
                 f"the ledger cannot be written: {error}. Free some space and run the same command again; every "
                 "step before this one is kept"
             ) from error
-        self.event("step", key=step.key, stage=step.stage, student=step.student, cycle=step.cycle,
-                   seconds=round(step.seconds, 3), written=written)  # fmt: skip
 
     def event(self, kind: str, **values: Any) -> None:
         """Add a line to ``events.jsonl``."""

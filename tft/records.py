@@ -233,7 +233,7 @@ class Checkpoint:
     """A verified folder with what a student has learned."""
 
     path: str
-    """Relative to the storage of the run; empty for the untouched base model."""
+    """The folder it was written to; a run that was moved finds it by student and cycle."""
     digest: str
     """sha256 of its manifest."""
     trained_tokens: int = 0

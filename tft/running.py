@@ -103,7 +103,7 @@ def run_campaign(path: Path, overrides: Sequence[str], out: Path | None, fork: b
 
 
 async def _go_round(prepared: Prepared, ledger: Ledger, clock: Clock) -> None:
-    executor = open_executor(prepared.config, prepared.folder / "logs")
+    executor = open_executor(prepared.config)
     try:
         steps = Steps(ledger, executor, clock)
         campaign = Campaign(prepared, steps, clock.earlier)

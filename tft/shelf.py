@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tft.preparation import Prepared
     from tft.steps import Steps
 
-_EXHAUSTED = 0.05
-"""Share of new questions in a batch below which a skill has been asked out."""
+_EXHAUSTED = 0.25
+"""Share of lessons in a batch below which a skill is asked out: what is new then costs several times its price."""
 
 
 @dataclass

@@ -7,6 +7,7 @@ be spent is left out of it, so that a run can be moved, and its budget raised.
 from __future__ import annotations
 
 import time
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tft.ledger import Ledger, Step
@@ -61,14 +62,14 @@ class Steps:
 
         Args:
             kind: record the stage returns.
-            place: where it runs: ``tutor``, ``grading`` or ``student/<id>``.
+            place: where it runs: ``tutor`` or ``student/<id>``.
             stage: a module-level function of one request.
             request: a record.
             name: of the stage, as reports show it.
             student: whom it concerns; empty for nobody in particular.
             cycle: to which cycle it belongs; 0 before the first.
         """
-        key = digest([name, student, cycle, content(dump(request))])
+        key = digest([name, student, cycle, content(request)])
         known = self.ledger.get(key)
         if known is not None:
             result = load(kind, known.result)
@@ -91,10 +92,17 @@ class Steps:
 
 
 def content(value: Any) -> Any:
-    """Leave out of a dumped request what does not change its result."""
+    """Dump a request without the fields that do not change its result."""
+    if is_dataclass(value):
+        names = [field.name for field in fields(value)]
+        return {name: content(getattr(value, name)) for name in names if not _only_says_where(name)}
     if isinstance(value, dict):
-        return {key: content(inner) for key, inner in value.items() if not key.endswith("_path") and key != "allowance"}
-    return [content(inner) for inner in value] if isinstance(value, list) else value
+        return {key: content(inner) for key, inner in value.items()}
+    return [content(inner) for inner in value] if isinstance(value, list | tuple) else dump(value)
+
+
+def _only_says_where(field: str) -> bool:
+    return field.endswith("_path") or field == "allowance"
 
 
 def describe(result: Any) -> str:

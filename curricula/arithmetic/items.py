@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
 
-_EXPRESSION = re.compile(r"(0|[1-9]\d*)([-+*])(0|[1-9]\d*)")
+_EXPRESSION = re.compile(r"(0|[1-9]\d{0,99})([-+*])(0|[1-9]\d{0,99})")
 _NAMES = {"+": "add", "-": "sub", "*": "mul"}
 
 

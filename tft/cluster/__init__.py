@@ -7,20 +7,14 @@ from typing import TYPE_CHECKING
 from tft.cluster.inline import InlineExecutor
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tft.config import CampaignConfig
     from tft.ports import Executor
 
 __all__ = ["open_executor"]
 
 
-def open_executor(config: CampaignConfig, logs: Path) -> Executor:
+def open_executor(config: CampaignConfig) -> Executor:
     """Open the executor a config asks for.
-
-    Args:
-        config: the campaign.
-        logs: folder for what workers print.
 
     Raises:
         PrerequisiteError: if the cluster cannot be started or joined.
@@ -29,4 +23,4 @@ def open_executor(config: CampaignConfig, logs: Path) -> Executor:
         return InlineExecutor(config.threads)
     from tft.cluster.ray import RayExecutor
 
-    return RayExecutor(config.cluster, config.threads, logs)
+    return RayExecutor(config.cluster, config.threads)

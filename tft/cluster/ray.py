@@ -16,7 +16,6 @@ from tft.errors import PrerequisiteError, StageError, TFTError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tft.config.campaign import RayCluster, ThreadsConfig
 
@@ -38,18 +37,16 @@ class RayExecutor:
     Args:
         config: the cluster.
         threads: a stage's threads.
-        logs: where workers' output goes.
 
     Raises:
         PrerequisiteError: if the cluster cannot be started or joined.
     """
 
-    def __init__(self, config: RayCluster, threads: ThreadsConfig, logs: Path) -> None:
+    def __init__(self, config: RayCluster, threads: ThreadsConfig) -> None:
         self._config = config
         self._threads = threads
         self._actors: dict[str, Any] = {}
         self._joined = config.address is not None or ray.is_initialized()
-        logs.mkdir(parents=True, exist_ok=True)
         try:
             if not ray.is_initialized():
                 self._start()
@@ -61,6 +58,8 @@ class RayExecutor:
 
     def _start(self) -> None:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        # Threads of a stage that wait for each other give their core to another stage instead of spinning.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         local: dict[str, Any] = {}
         if self._config.address is None:
             # Logical CPUs only keep actors apart; threads are set by each stage itself.

@@ -86,7 +86,7 @@ class StudentConfig(Frozen):
     adapter: Adapter = FullAdapter()
     """How it learns: ``full``, ``lora``, or either with options."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Peak learning rate; None means the default of the adapter."""
+    """Peak learning rate; None means a rule of thumb by adapter and width of the model."""
 
 
 class ExamsConfig(Frozen):
@@ -117,13 +117,13 @@ class TuitionConfig(Frozen):
     """Kinds of lesson: ``auto`` chooses by evidence, the others pin one."""
     mastery: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Share of right answers from which a skill counts as mastered."""
-    lessons: Annotated[int, Field(ge=1)] = 1200
+    lessons: Annotated[int, Field(ge=1)] = 1600
     """New lessons a skill and cycle, at most."""
     critiques: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of a skill's lessons that criticise the student's own attempts, once some of them are right."""
     replay: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of the training rows that rehearse mastered skills; 0 turns replay off."""
-    max_drop: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    max_drop: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Most that a skill may fall on the check before a checkpoint is refused."""
     patience: Annotated[int, Field(ge=1)] = 2
     """Cycles without progress after which a student has reached its plateau."""
@@ -134,7 +134,7 @@ class TrainingConfig(Frozen):
 
     epochs: Annotated[int, Field(ge=1)] = 4
     """Passes over the lessons of a cycle."""
-    batch_size: Annotated[int, Field(ge=1)] = 16
+    batch_size: Annotated[int, Field(ge=1)] = 32
     """Rows an optimiser step."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the steps in which the learning rate rises."""

@@ -55,6 +55,8 @@ class TutorCard(Frozen):
     """Licence of the weights, as an SPDX identifier."""
     price_per_million_tokens: Annotated[float, Field(ge=0)] | None = None
     """Price of a million tokens, in the currency of your choice; None means free."""
+    longest_attempt: Annotated[int, Field(ge=1)] = 4000
+    """Longest attempt the critic reads, in characters; a longer one is refused."""
     roles: dict[Role, RoleCard]
     """The roles it can take."""
 
@@ -68,7 +70,7 @@ class GraderConfig(Frozen):
 
     type: str
     """Name of a grader: ``exact``, ``numeric``, or one a plug-in brings."""
-    marker: str | None = None
+    marker: Annotated[str, Field(min_length=1)] | None = None
     """The answer is what follows the last of these marks, and an answer without the mark is wrong; None means
     that the whole answer counts (``exact``) or the last number in it (``numeric``)."""
 

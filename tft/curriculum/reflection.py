@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tft.config.cards import SkillCard
 
 _PROGRESS = 0.01
+_ROUNDING = 1e-9
+"""0.95 − 1 is a little less than −0.05."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,6 @@ def _losses(skills: Sequence[str], evidence: Evidence, most: float) -> list[str]
             for sitting in (evidence.before, evidence.after)
         )
         change, _, high = paired_difference(before, after)
-        if change < -most and high < 0:
+        if change < -most - _ROUNDING and high < 0:
             found.append(f"{skill} fell by {-change:.1%} (at least {-high:.1%} at 95 %)")
     return found

@@ -24,17 +24,18 @@ if TYPE_CHECKING:
     from tft.records import Message
 
 
-def load_model(folder: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load_model(folder: Path | str, *, training: bool = False) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a causal language model and its tokenizer.
 
     On a CPU the weights are float32 and attention is eager: for short rows it is faster there than the fused
-    kernel, and left-padding does not change greedy answers. On a GPU they are bfloat16 with fused attention.
+    kernel, and left-padding does not change greedy answers. On a GPU they are bfloat16 with fused attention,
+    but for training: there small updates would be lost in bfloat16, and they stay float32.
     """
     transformers_logging.disable_progress_bar()
     gpu = torch.cuda.is_available()
     model = AutoModelForCausalLM.from_pretrained(
         folder,
-        dtype=torch.bfloat16 if gpu else torch.float32,
+        dtype=torch.bfloat16 if gpu and not training else torch.float32,
         attn_implementation="sdpa" if gpu else "eager",
     )
     tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -52,8 +52,8 @@ def make_splits(skills: Mapping[str, SkillCard], source: ItemSource, exams: Exam
         if ended and card.role == "taught":
             raise UserError(
                 Problem(
-                    f"skill {skill} has only {len(drawn)} different items, too few to hold {sum(sizes.values())} "
-                    "back and teach the others",
+                    f"skill {skill} has only {len({it.fingerprint for it in drawn})} different items, too few to "
+                    f"hold {sum(sizes.values())} back and teach the others",
                     key="exams",
                     remedy="lower exams.final, exams.check or exams.probe, or make it a retention skill",
                 )
@@ -71,7 +71,9 @@ def make_splits(skills: Mapping[str, SkillCard], source: ItemSource, exams: Exam
 
 
 def _draw(skill: str, source: ItemSource, count: int, seed: int) -> tuple[list[Item], bool]:
-    """Draw different items; with True where the skill ran out of them, its order variants included."""
+    """Draw different items, of which at least one more is left; with True, and with order variants, where the skill
+    ran out of them.
+    """
     questions = source.draw(skill, random.Random(f"splits {seed} {skill}"))
     drawn: dict[str, Item] = {}
     variants: dict[str, Item] = {}
@@ -81,8 +83,8 @@ def _draw(skill: str, source: ItemSource, count: int, seed: int) -> tuple[list[I
         variants.setdefault(question, item)
         repeated = repeated + 1 if item.fingerprint in drawn else 0
         drawn.setdefault(item.fingerprint, item)
-        if len(drawn) == count:
-            return list(drawn.values()), False
+        if len(drawn) > count:
+            return list(drawn.values())[:count], False
         if repeated > _PATIENCE:
             break
     return list(variants.values()), True

@@ -46,7 +46,7 @@ def read_suite(card: SuiteCard, folder: Path, source: ItemSource, skills: Iterab
     path = find_data(card.data.path, folder) if card.data.path else None
     if path is not None:
         data = path.read_bytes()
-        rows: Iterable[dict[str, Any]] = _read_rows(data.decode("utf-8"), path)
+        rows: Iterable[dict[str, Any]] = _read_rows(data, path)
         digest, origin = hashlib.sha256(data).hexdigest(), card.data.path
     else:
         found = _from_hub(card.data)
@@ -58,9 +58,15 @@ def read_suite(card: SuiteCard, folder: Path, source: ItemSource, skills: Iterab
     return Suite(card.exam, tuple(items), digest, origin)
 
 
-def _read_rows(text: str, path: Path) -> list[dict[str, Any]]:
+def _read_rows(data: bytes, path: Path) -> list[dict[str, Any]]:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        remedy = "save it as UTF-8 text"
+        raise UserError(Problem(f"is not text: {error.reason}", file=str(path), remedy=remedy)) from None
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not splitlines(), which also breaks at line separators that JSON allows inside a string.
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -15,7 +15,7 @@ from tft.records import Item, Verdict
 if TYPE_CHECKING:
     from tft.config.cards import GraderConfig
 
-_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d)\.?)(?:[eE][-+]?\d{1,3})?")
+_NUMBER = re.compile(r"[-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?")
 _TOLERANCE = Decimal("1e-9")
 _LONGEST = 40
 

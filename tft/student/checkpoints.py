@@ -39,8 +39,8 @@ def write_checkpoint(folder: Path, save: Callable[[Path], None]) -> str:
         aside.mkdir(parents=True)
         save(aside)
         manifest = {path.name: _digest(path) for path in sorted(aside.iterdir())}
-        text = json.dumps(manifest, indent=1)
-        (aside / MANIFEST).write_text(text)
+        text = json.dumps(manifest, indent=1).encode()
+        (aside / MANIFEST).write_bytes(text)
         for path in aside.iterdir():
             _flush(path)
         if folder.exists():
@@ -50,7 +50,7 @@ def write_checkpoint(folder: Path, save: Callable[[Path], None]) -> str:
     except OSError as error:
         shutil.rmtree(aside, ignore_errors=True)
         raise StageError(f"the checkpoint {folder} cannot be written: {error}") from error
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text).hexdigest()
 
 
 def read_checkpoint(folder: Path, digest: str) -> Path:
@@ -60,9 +60,9 @@ def read_checkpoint(folder: Path, digest: str) -> Path:
         StageError: if it is missing or any file of it differs from what was written.
     """
     try:
-        text = (folder / MANIFEST).read_text()
-        damaged = [] if hashlib.sha256(text.encode()).hexdigest() == digest else [MANIFEST]
-        for name, expected in json.loads(text).items() if not damaged else ():
+        manifest = (folder / MANIFEST).read_bytes()
+        damaged = [] if hashlib.sha256(manifest).hexdigest() == digest else [MANIFEST]
+        for name, expected in json.loads(manifest).items() if not damaged else ():
             if not (folder / name).is_file() or _digest(folder / name) != expected:
                 damaged.append(name)
     except OSError as error:

@@ -63,11 +63,11 @@ def adapt(student: StudentRef, seed: int) -> tuple[PreTrainedModel | PeftModel, 
     if student.checkpoint_path is not None and student.digest is not None:
         learned = read_checkpoint(Path(student.checkpoint_path), student.digest)
     if isinstance(student.adapter, FullAdapter):
-        model, tokenizer = load_model(learned or student.base_path)
+        model, tokenizer = load_model(learned or student.base_path, training=True)
         return model, tokenizer
-    model, tokenizer = load_model(student.base_path)
+    model, tokenizer = load_model(student.base_path, training=True)
     if learned is not None:
-        return PeftModel.from_pretrained(model, learned, is_trainable=True), tokenizer
+        return _in_order(PeftModel.from_pretrained(model, learned, is_trainable=True)), tokenizer
     torch.manual_seed(seed)
     lora = student.adapter
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
@@ -78,7 +78,14 @@ def adapt(student: StudentRef, seed: int) -> tuple[PreTrainedModel | PeftModel, 
         target_modules=targets,
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config), tokenizer
+    return _in_order(get_peft_model(model, config)), tokenizer
+
+
+def _in_order(model: PeftModel) -> PeftModel:
+    """Sort what PEFT keeps as a set: it is written into the checkpoint, and hashes differ between processes."""
+    for config in model.peft_config.values():
+        config.target_modules = sorted(config.target_modules)
+    return model
 
 
 def ask(question: str) -> tuple[Message, ...]:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from tft.validation.draft import Draft
     from tft.validation.models import Use
 
-_LONGEST_ATTEMPT = 60
 _BYTES = 4
 """A weight in float32."""
 _TRAINED = 4
@@ -69,7 +68,7 @@ def _worst_requests(content: Content, problems: list[Problem]) -> dict[Role, int
     values: dict[Role, dict[str, Any]] = {
         "author": {"skill": max(content.skills, key=len), "level": 9},
         "demonstrator": {"question": question},
-        "critic": {"question": question, "attempt": "0" * _LONGEST_ATTEMPT},
+        "critic": {"question": question, "attempt": "0" * card.longest_attempt},
     }
     worst = {role: _worst_request(card, role, values[role], path.parent, problems) for role in values}
     known = {role: tokens for role, tokens in worst.items() if tokens is not None}

@@ -102,6 +102,8 @@ def diagnose(question: str, attempt: str) -> tuple[int, str]:
             return number, _name_mistake(right, wrong)
     if len(written) < len(expected):
         return len(written) + 1, "missing"
+    if len(written) > len(expected):
+        return len(expected) + 1, "extra"
     raise ValueError(f"nothing is wrong with {attempt!r} as an answer to {question!r}")
 
 

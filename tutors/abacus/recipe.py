@@ -1,7 +1,7 @@
 """Make abacus, novice-a and novice-b from nothing.
 
     python tutors/abacus/recipe.py                 # everything, about 45 minutes on 2 cores
-    python tutors/abacus/recipe.py --only novices  # or one part: novices, tutor, measure
+    python tutors/abacus/recipe.py --only novices  # or one part: novices, novice-a, novice-b, tutor
 
 The novices come first: the tutor learns to criticise from the wrong attempts that they make before and while
 they are taught. Training is plain cross-entropy on completions with AdamW and a cosine schedule, in full
@@ -43,7 +43,6 @@ CHAT_TEMPLATE = (
 )
 CHARACTERS = "\n 0123456789+-*/=#?!.,:%()<>$'_QAabcdefghijklmnopqrstuvwxyz"
 BUCKETS = (32, 48, 64, 80, 112)
-ATTEMPTS_A_SKILL = 3000
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Plan:
     seed: int
 
 
-TUTOR = Plan(Shape(256, 640, 4), steps=5000, batch=64, learning_rate=2e-3, seed=11)
+TUTOR = Plan(Shape(256, 640, 4), steps=1800, batch=64, learning_rate=2e-3, seed=11)
 NOVICES = {
     "novice-a": (("add_1", "sub_1", "mul_1", "add_2"), Plan(Shape(128, 384, 4), 2400, 32, 3e-3, 21)),
     "novice-b": (("add_1", "sub_1", "mul_1", "sub_2"), Plan(Shape(128, 384, 4), 2400, 32, 3e-3, 22)),
@@ -203,13 +202,13 @@ def gather_attempts(bases: dict[str, LlamaForCausalLM], encode: Encoder, tokeniz
         learner.load_state_dict(model.state_dict())
         lessons = corpus.NoviceCorpus(corpus.SKILLS[3:], seed + offset)
         questions = corpus.Questions(corpus.SKILLS, seed + 100 + offset)
-        for stop in range(6):
+        for stop in range(4):
             if stop:
                 train(learner, encode, lessons.draw, Plan(Shape(0, 0, 0), 40 * stop, 32, 2e-3, seed), f"{name} wanders",
                       compiled=False)  # fmt: skip
             learner.eval()
             for skill in corpus.SKILLS:
-                asked = [questions.next(skill) for _ in range(320 if stop else 640)]
+                asked = [questions.next(skill) for _ in range(400 if stop else 600)]
                 attempts = complete(learner, tokenizer, asked, temperature=1.0, seed=seed + stop, limit=48)
                 gathered[skill] += [
                     (question, attempt)

@@ -1,0 +1,39 @@
+"""Records made with few words."""
+
+from __future__ import annotations
+
+import items
+
+from tft.records import Answered, Attempt, Example, Item, Lesson, Lineage, Message, Sitting, Verdict, digest
+
+
+def make_item(question: str, source: str = "curriculum") -> Item:
+    """Make the item of an arithmetic question."""
+    classified = items.classify(question)
+    assert classified is not None
+    skill, level, answer = classified
+    return Item(skill, level, question, answer, items.fingerprint(question), source)
+
+
+def demonstration(question: str, work: str | None = None) -> Lesson:
+    """Make a lesson: the right work unless another is given."""
+    work = items.work(question) if work is None else work
+    return Lesson(
+        id=digest(["demonstration", question, work]),
+        kind="demonstration",
+        item=make_item(question, "tutor"),
+        examples=(Example((Message("user", question), Message("assistant", work))),),
+        answer=work,
+        lineage=Lineage("abacus", "weights"),
+    )
+
+
+def sitting(exam: str = "check", **marks: str) -> Sitting:
+    """Make a sitting out of marks by skill: ``add="1101"`` is four items, three of them right."""
+    answers = []
+    for skill, row in marks.items():
+        for place, mark in enumerate(row):
+            item = Item(skill, 1, f"{skill} {place}", "1", f"{skill} {place}", "curriculum")
+            verdict = Verdict(float(mark == "1"), "planted", "test")
+            answers.append(Answered(Attempt(item, mark, 2), verdict))
+    return Sitting(exam, tuple(answers))

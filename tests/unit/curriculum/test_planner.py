@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tft.config.campaign import TuitionConfig
+from tft.config.cards import SkillCard
+from tft.curriculum import plan
+from tft.records import Mastery, Syllabus
+
+SKILLS = {
+    "facts": SkillCard(title="facts", role="retention"),
+    "short": SkillCard(title="short", needs=("facts",)),
+    "long": SkillCard(title="long", needs=("short",)),
+    "longest": SkillCard(title="longest", role="stretch"),
+}
+CONFIG = TuitionConfig(lessons=1000, mastery=0.9, critiques=0.25, replay=0.25)
+scores = st.dictionaries(st.sampled_from(sorted(SKILLS)), st.integers(0, 100))
+
+
+def known(**scores: int) -> dict[str, Mastery]:
+    return {skill: Mastery(skill, score, 100, score / 100, 0.0, 1.0) for skill, score in scores.items()}
+
+
+def make(config: TuitionConfig = CONFIG, roll_backs: int = 0, **scores: int) -> Syllabus:
+    return plan("ada", 1, SKILLS, known(**scores), config, roll_backs)
+
+
+def taught(syllabus: Syllabus) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for line in syllabus.tuition:
+        if line.kind != "replay":
+            found[line.skill] = found.get(line.skill, 0) + line.lessons
+    return found
+
+
+def kinds(syllabus: Syllabus, skill: str) -> dict[str, int]:
+    return {line.kind: line.lessons for line in syllabus.tuition if line.skill == skill}
+
+
+def test_what_is_mastered_gets_no_tuition_only_rehearsal() -> None:
+    syllabus = make(facts=100, short=95, long=0)
+    assert taught(syllabus) == {"long": 1000}
+    assert syllabus.mastered == ("facts", "short")
+    assert set(kinds(syllabus, "facts")) == set(kinds(syllabus, "short")) == {"replay"}
+
+
+def test_a_skill_waits_for_what_it_needs_and_says_so() -> None:
+    syllabus = make(facts=100, short=50, long=0)
+    assert taught(syllabus).keys() == {"short"}
+    assert syllabus.waiting == {"long": "needs short"}
+    assert make(facts=50).waiting == {"short": "needs facts", "long": "needs short"}
+
+
+def test_a_need_that_the_campaign_left_out_is_not_waited_for() -> None:
+    syllabus = plan("ada", 1, {"long": SKILLS["long"]}, {}, CONFIG)
+    assert taught(syllabus) == {"long": 1000}
+
+
+def test_retention_and_stretch_are_never_taught() -> None:
+    assert taught(make(facts=10, short=0, long=0, longest=0)) == {}
+    assert taught(make(facts=100, short=100, long=100, longest=0)) == {}
+
+
+def test_different_gaps_get_different_tuition() -> None:
+    assert taught(make(facts=100, short=20)) != taught(make(facts=100, short=100, long=20))
+
+
+@pytest.mark.parametrize(("score", "lessons"), [
+    (0, 1000), (50, 1000),  # all of it up to a half
+    (60, 800), (75, 500),   # then twice what is missing
+    (88, 250), (89, 250),   # and a quarter at least
+])  # fmt: skip
+def test_the_weaker_the_more(score: int, lessons: int) -> None:
+    assert taught(make(facts=100, short=score))["short"] == lessons
+
+
+def test_nothing_right_is_shown_how_and_something_right_is_criticised_too() -> None:
+    assert kinds(make(facts=100, short=9), "short") == {"demonstration": 1000}
+    assert kinds(make(facts=100, short=10), "short") == {"demonstration": 750, "critique": 250}
+    never = make(facts=100)
+    assert kinds(never, "short") == {"demonstration": 1000}
+    assert next(line.reason for line in never.tuition if line.skill == "short").startswith("never asked")
+
+
+@pytest.mark.parametrize("method", ["demonstration", "critique"])
+@pytest.mark.parametrize("score", [0, 60])
+def test_a_pinned_method_is_the_only_one(method: str, score: int) -> None:
+    config = CONFIG.model_copy(update={"methods": method})
+    assert set(kinds(make(config, facts=100, short=score), "short")) == {method}
+
+
+@pytest.mark.parametrize(("share", "kind"), [(0.0, "demonstration"), (1.0, "critique")])
+def test_a_kind_without_lessons_has_no_line(share: float, kind: str) -> None:
+    config = CONFIG.model_copy(update={"critiques": share})
+    assert kinds(make(config, facts=100, short=50), "short") == {kind: 1000}
+
+
+def test_rehearsal_takes_its_share_of_all_rows() -> None:
+    # 1000 new lessons and a quarter of all rows: 333 rows, shared by two mastered skills.
+    syllabus = make(facts=100, short=95, long=0)
+    assert kinds(syllabus, "facts") == kinds(syllabus, "short") == {"replay": 167}
+
+
+def test_a_mastered_stretch_skill_is_not_rehearsed() -> None:
+    assert kinds(make(facts=100, short=0, longest=95), "longest") == {}
+
+
+def test_nothing_is_rehearsed_where_nothing_is_taught_or_replay_is_off() -> None:
+    assert make(facts=100, short=100, long=100).tuition == ()
+    off = CONFIG.model_copy(update={"replay": 0.0})
+    assert kinds(make(off, facts=100, short=0), "facts") == {}
+
+
+def test_a_roll_back_halves_the_learning_rate_and_adds_to_the_rehearsal() -> None:
+    rows = [kinds(make(facts=100, short=0, roll_backs=times), "facts")["replay"] for times in range(4)]
+    # Shares of a quarter, a half, and no more than a half.
+    assert rows == [333, 1000, 1000, 1000]
+    assert [make(roll_backs=times).learning_rate_scale for times in range(3)] == [1.0, 0.5, 0.25]
+
+
+@given(scores, st.integers(0, 5), st.floats(0, 1), st.floats(0, 1))
+def test_whatever_is_known_the_syllabus_is_sound(
+    marks: dict[str, int], roll_backs: int, replay: float, critiques: float
+) -> None:
+    config = CONFIG.model_copy(update={"replay": replay, "critiques": critiques})
+    syllabus = make(config, roll_backs, **marks)
+    held, waiting, now = set(syllabus.mastered), set(syllabus.waiting), set(taught(syllabus))
+    assert held == {skill for skill, score in marks.items() if score >= 90}
+    assert not held & waiting and not held & now and not waiting & now
+    assert waiting | now == {"short", "long"} - held
+    for line in syllabus.tuition:
+        assert line.lessons > 0
+        assert line.reason
+        assert (line.kind == "replay") == (line.skill in held)
+        assert set(SKILLS[line.skill].needs) <= held or line.kind == "replay"
+    total = sum(taught(syllabus).values())
+    assert total <= 2 * CONFIG.lessons
+    rehearsed = sum(line.lessons for line in syllabus.tuition if line.kind == "replay")
+    assert rehearsed <= total + len(held)
+
+
+@given(st.integers(0, 89), st.integers(0, 89))
+def test_a_weaker_student_never_gets_less(first: int, second: int) -> None:
+    low, high = sorted([first, second])
+    assert taught(make(facts=100, short=low))["short"] >= taught(make(facts=100, short=high))["short"]
+    assert taught(make(facts=100, short=high))["short"] >= math.ceil(CONFIG.lessons / 4)

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.making import sitting
+from tft.config.campaign import TuitionConfig
+from tft.config.cards import SkillCard
+from tft.curriculum import Evidence, reflect
+from tft.records import Decision, Sitting
+
+SKILLS = {
+    "facts": SkillCard(title="facts", role="retention"),
+    "add": SkillCard(title="add"),
+    "sub": SkillCard(title="sub"),
+    "far": SkillCard(title="far", role="stretch"),
+}
+CONFIG = TuitionConfig(mastery=0.9, max_drop=0.05, patience=2)
+
+
+def check(facts: int = 100, add: int = 0, sub: int = 0, far: int = 0) -> Sitting:
+    """Make a check of a hundred items a skill, the first so many right."""
+    marks = {"facts": facts, "add": add, "sub": sub, "far": far}
+    return sitting("check", **{skill: "1" * right + "0" * (100 - right) for skill, right in marks.items()})
+
+
+def decide(before: Sitting, after: Sitting, history: Sequence[float] = (0.0,)) -> Decision:
+    return reflect("ada", len(history), SKILLS, Evidence(before, after, history), CONFIG)
+
+
+def test_progress_is_promoted() -> None:
+    decision = decide(check(add=10, sub=10), check(add=60, sub=20), [0.1])
+    assert (decision.student, decision.cycle, decision.promoted, decision.stop) == ("ada", 1, True, None)
+    assert "10.0% to 40.0%" in decision.reason
+
+
+def test_standing_still_is_promoted_too() -> None:
+    assert decide(check(add=50), check(add=50), [0.25]).promoted
+
+
+def test_a_mean_that_fell_is_rolled_back() -> None:
+    decision = decide(check(add=50, sub=50), check(add=52, sub=46), [0.5])
+    assert not decision.promoted
+    assert decision.reason.startswith("rolled back: the mean of the taught skills fell from 50.0% to 49.0%")
+
+
+def test_a_retention_skill_that_fell_for_sure_is_rolled_back_and_named() -> None:
+    decision = decide(check(facts=100, add=0), check(facts=80, add=90), [0.0])
+    assert not decision.promoted
+    assert "facts fell by 20.0%" in decision.reason
+    assert "add" not in decision.reason
+
+
+def test_a_taught_skill_may_not_be_paid_for_with_another() -> None:
+    decision = decide(check(add=80, sub=0), check(add=40, sub=90), [0.4])
+    assert not decision.promoted
+    assert "add fell by 40.0%" in decision.reason
+
+
+def test_a_drop_within_its_bound_is_borne() -> None:
+    assert decide(check(facts=100, add=0), check(facts=95, add=50), [0.0]).promoted
+
+
+def test_a_drop_that_may_be_an_accident_is_borne() -> None:
+    # One of ten is more than the bound, and yet the interval reaches 0.
+    before, after = sitting(facts="1111111111", add="0000"), sitting(facts="1111111110", add="1111")
+    assert decide(before, after).promoted
+
+
+def test_a_stretch_skill_may_fall() -> None:
+    assert decide(check(far=100), check(far=0, add=10), [0.0]).promoted
+
+
+def test_mastery_of_all_taught_skills_ends_it() -> None:
+    assert decide(check(add=50, sub=50), check(add=90, sub=95), [0.5]).stop == "mastery"
+    assert decide(check(add=50, sub=50), check(add=89, sub=99), [0.5]).stop is None
+
+
+def test_mastery_that_was_rolled_back_is_none() -> None:
+    decision = decide(check(facts=100, add=95, sub=50), check(facts=50, add=95, sub=95), [0.1, 0.4])
+    assert (decision.promoted, decision.stop) == (False, None)
+
+
+@pytest.mark.parametrize(("history", "stop"), [
+    ([0.5], None),             # one cycle without progress: patience is two
+    ([0.5, 0.5], "plateau"),
+    ([0.3, 0.5, 0.5], "plateau"),
+    ([0.3, 0.5], None),
+    ([0.48, 0.5], None),       # two points in two cycles are progress
+    ([0.495, 0.5], "plateau"),
+])  # fmt: skip
+def test_a_plateau_is_no_progress_for_as_long_as_patience_lasts(history: list[float], stop: str | None) -> None:
+    assert decide(check(add=50, sub=50), check(add=50, sub=50), history).stop == stop
+
+
+def test_what_was_rolled_back_counts_as_no_progress() -> None:
+    decision = decide(check(facts=100, add=50, sub=50), check(facts=0, add=80, sub=80), [0.5, 0.5])
+    assert (decision.promoted, decision.stop) == (False, "plateau")
+
+
+def test_sittings_that_are_not_of_the_same_items_are_refused() -> None:
+    with pytest.raises(ValueError, match="cannot be paired"):
+        decide(sitting(add="11"), sitting(add="1"))

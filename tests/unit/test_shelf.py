@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from tests.making import demonstration
+from tft.config.campaign import LESSONS_A_BATCH
+from tft.config.cards import SkillCard
+from tft.errors import BudgetError
+from tft.lessons import DemonstrationRequest, demonstrate
+from tft.records import Lesson, Offered, Usage
+from tft.shelf import Shelf
+
+BATCH = LESSONS_A_BATCH
+SKILLS = {"add_2": SkillCard(title="add", levels=2), "sub_2": SkillCard(title="sub")}
+
+
+class FakeSteps:
+    """Batches that are as long as they are told to be, 10 tokens a lesson."""
+
+    def __init__(self, *sizes: int) -> None:
+        self._sizes = list(sizes)
+        self.asked: list[DemonstrationRequest] = []
+
+    async def run(
+        self, kind: type[Offered], place: str, stage: Any, request: DemonstrationRequest, *, name: str
+    ) -> Offered:
+        assert (kind, place, stage, name) == (Offered, "tutor", demonstrate, "teach")
+        if request.allowance is not None and request.allowance < 100:
+            raise BudgetError("nothing left")
+        size = self._sizes.pop(0) if self._sizes else BATCH
+        first = sum(BATCH for it in self.asked if it.skill == request.skill)
+        self.asked.append(request)
+        sign = {"add_2": "+", "sub_2": "-"}[request.skill]
+        lessons = tuple(demonstration(f"{10_000 + first + number}{sign}1") for number in range(size))
+        return Offered(lessons, (), Usage(prompt=4 * size, completion=6 * size, requests=size))
+
+
+def make(steps: FakeSteps, tokens: int | None = None, out_of_time: Callable[[], bool] = lambda: False) -> Shelf:
+    budget = SimpleNamespace(tutor_tokens=tokens)
+    prepared = SimpleNamespace(
+        config=SimpleNamespace(budget=budget, seed=7), skills=SKILLS, tutor="abacus", items_path="items.py"
+    )
+    return Shelf(cast("Any", prepared), ("5+27",), cast("Any", steps), out_of_time)
+
+
+def take(shelf: Shelf, start: int, count: int, skill: str = "add_2") -> list[str]:
+    lessons: list[Lesson] = asyncio.run(shelf.take(skill, start, count))
+    return [lesson.item.question for lesson in lessons]
+
+
+def test_what_stands_there_is_shared_and_paid_for_once() -> None:
+    steps = FakeSteps()
+    shelf = make(steps)
+    first = take(shelf, 0, 100)
+    assert take(shelf, 0, 100) == first
+    assert take(shelf, 50, 50) == first[50:]
+    assert len(steps.asked) == 1
+    assert shelf.used == Usage(4 * BATCH, 6 * BATCH, requests=BATCH)
+
+
+def test_a_shelf_grows_batch_by_batch_as_far_as_it_must() -> None:
+    steps = FakeSteps()
+    shelf = make(steps)
+    assert len(take(shelf, 0, 2 * BATCH + 1)) == 2 * BATCH + 1
+    assert [request.number for request in steps.asked] == [0, 1, 2]
+    assert [len(request.known) for request in steps.asked] == [0, BATCH, 2 * BATCH]
+
+
+def test_a_request_says_all_that_a_batch_depends_on() -> None:
+    steps = FakeSteps()
+    shelf = make(steps, tokens=1_000_000)
+    asked = take(shelf, 0, 1)
+    take(shelf, BATCH, 1)
+    first, second = steps.asked
+    assert first == DemonstrationRequest(
+        tutor="abacus", items_path="items.py", skill="add_2", levels=2, number=0, size=BATCH,
+        known=(), held_out=("5+27",), seed=7, allowance=1_000_000,
+    )  # fmt: skip
+    assert second.known == tuple(sorted(take(shelf, 0, BATCH)))
+    assert set(asked) <= set(second.known)
+    assert second.allowance == 1_000_000 - 10 * BATCH
+
+
+def test_skills_stand_on_shelves_of_their_own() -> None:
+    steps = FakeSteps()
+    shelf = make(steps)
+    assert not set(take(shelf, 0, 10, "add_2")) & set(take(shelf, 0, 10, "sub_2"))
+    assert [(request.skill, request.number, request.known) for request in steps.asked] == [
+        ("add_2", 0, ()), ("sub_2", 0, ()),
+    ]  # fmt: skip
+
+
+def test_who_asks_first_changes_nothing() -> None:
+    one, other = make(FakeSteps()), make(FakeSteps())
+    take(one, 0, 10)
+    take(other, BATCH, 10)
+    assert take(one, 0, 2 * BATCH) == take(other, 0, 2 * BATCH)
+
+
+def test_a_batch_with_next_to_nothing_new_exhausts_the_skill() -> None:
+    steps = FakeSteps(100, 5)
+    shelf = make(steps)
+    whole = take(shelf, 0, 105)
+    assert len(whole) == 105
+    assert take(shelf, 100, 20) == [*whole[100:], *whole[:15]]
+    assert take(shelf, 105, 10) == whole[:10]
+    assert take(shelf, 1000, 500) == [whole[(1000 + place) % 105] for place in range(105)]
+    assert len(steps.asked) == 2
+
+
+def test_a_skill_without_any_lesson_gives_none() -> None:
+    steps = FakeSteps(0)
+    shelf = make(steps)
+    assert take(shelf, 0, 10) == take(shelf, 5, 10) == []
+    assert len(steps.asked) == 1
+    assert not shelf.spent
+
+
+@pytest.mark.parametrize("tokens", [10 * BATCH, 10 * BATCH + 99])
+def test_a_budget_that_is_spent_gives_what_there_is_and_asks_no_more(tokens: int) -> None:
+    steps = FakeSteps()
+    shelf = make(steps, tokens)
+    assert len(take(shelf, 0, 2 * BATCH)) == BATCH
+    assert shelf.spent
+    assert take(shelf, BATCH, 10) == []
+    assert len(take(shelf, BATCH - 3, 10)) == 3
+    assert take(shelf, 0, 5, "sub_2") == []
+    assert len(steps.asked) == 1
+    assert shelf.allowance() == tokens - 10 * BATCH
+
+
+def test_without_a_limit_there_is_no_allowance_to_speak_of() -> None:
+    assert make(FakeSteps()).allowance() is None
+
+
+def test_what_others_used_counts_too() -> None:
+    shelf = make(FakeSteps(), 1000)
+    shelf.used += Usage(prompt=100, completion=50, cached=150)
+    assert shelf.allowance() == 850
+
+
+def test_no_batch_is_begun_when_time_is_up() -> None:
+    steps = FakeSteps()
+    late: list[bool] = []
+    shelf = make(steps, out_of_time=lambda: bool(late))
+    take(shelf, 0, 1)
+    late.append(True)
+    assert len(take(shelf, 0, BATCH)) == BATCH
+    assert not shelf.spent
+    assert take(shelf, BATCH, 1) == []
+    assert shelf.spent
+    assert len(steps.asked) == 1

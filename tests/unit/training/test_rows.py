@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.making import demonstration
+from tft.records import Example, Message
+from tft.training.rows import IGNORED, Row, batches, collate, encode
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+CPU = torch.device("cpu")
+
+
+def test_the_question_is_read_and_the_answer_is_learned(tokenizer: PreTrainedTokenizerBase) -> None:
+    (row,) = encode([demonstration("7+5")], tokenizer)
+    assert tokenizer.decode(row.tokens[: row.start]) == "Q7+5\nA"
+    assert tokenizer.decode(row.tokens[row.start :]) == "7+5=12 #12</s>"
+    assert row.skill == "add_1"
+
+
+def test_every_example_of_a_lesson_is_a_row(tokenizer: PreTrainedTokenizerBase) -> None:
+    lesson = demonstration("7+5")
+    turns = (Message("user", "7+5"), Message("assistant", "#11"), Message("user", "again"), Message("assistant", "#12"))
+    rows = encode([replace(lesson, examples=(*lesson.examples, Example(turns))), lesson], tokenizer)
+    assert len(rows) == 3
+    # Of a longer conversation only the last answer is learned.
+    assert tokenizer.decode(rows[1].tokens[rows[1].start :]) == "#12</s>"
+
+
+def test_tokens_are_those_that_the_engine_asks_with(tokenizer: PreTrainedTokenizerBase) -> None:
+    (row,) = encode([demonstration("27+58")], tokenizer)
+    asked = tokenizer.apply_chat_template([{"role": "user", "content": "27+58"}], add_generation_prompt=True,
+                                          tokenize=False)  # fmt: skip
+    assert list(row.tokens[: row.start]) == tokenizer(asked, add_special_tokens=False)["input_ids"]
+
+
+def test_a_template_that_ends_questions_in_another_way_is_refused(
+    tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = "{% for it in messages %}{{ it['content'] }}{% endfor %}{% if add_generation_prompt %}?{% endif %}"
+    monkeypatch.setattr(tokenizer, "chat_template", template)
+    with pytest.raises(ValueError, match="chat template"):
+        encode([demonstration("7+5")], tokenizer)
+
+
+rows = st.lists(st.builds(lambda length: Row(tuple(range(length)), 1, "s"), st.integers(2, 40)), max_size=60)
+
+
+@given(rows, st.integers(1, 9), st.integers())
+def test_every_row_is_in_one_batch(made: list[Row], size: int, seed: int) -> None:
+    cut = batches(made, size, random.Random(seed))
+    assert sorted(len(row.tokens) for batch in cut for row in batch) == sorted(len(row.tokens) for row in made)
+    assert all(0 < len(batch) <= size for batch in cut)
+    assert len(cut) == -(-len(made) // size)
+
+
+def test_batches_are_of_like_length_and_no_two_epochs_alike() -> None:
+    made = [Row(tuple(range(2 + number % 32)), 1, str(number)) for number in range(256)]
+    rng = random.Random(1)
+    first, second = batches(made, 8, rng), batches(made, 8, rng)
+    assert first != second
+    assert first == batches(made, 8, random.Random(1))
+    padding = sum(max(len(row.tokens) for row in batch) * 8 - sum(len(row.tokens) for row in batch) for batch in first)
+    assert padding < 0.2 * sum(len(row.tokens) for row in made)
+
+
+def test_a_batch_is_padded_on_the_right_and_padding_carries_no_loss() -> None:
+    batch = collate([Row((5, 6, 7), 1, "s"), Row((8, 9), 1, "s")], 0, CPU)
+    assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 9, 0]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert batch["labels"].tolist() == [[IGNORED, 6, 7], [IGNORED, 9, IGNORED]]
+
+
+@given(rows.filter(bool))
+def test_labels_are_the_tokens_that_are_learned(made: list[Row]) -> None:
+    batch = collate(made, 0, CPU)
+    learned = batch["labels"] != IGNORED
+    assert learned.sum() == sum(len(row.tokens) - row.start for row in made)
+    assert (batch["labels"][learned] == batch["input_ids"][learned]).all()
+    assert (batch["attention_mask"].sum(1) == torch.tensor([len(row.tokens) for row in made])).all()

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tft.config.cards import TutorCard
+from tft.engines.transformers import TransformersEngine
+from tft.errors import BudgetError, PrerequisiteError, UserError
+from tft.library import Library
+from tft.ports import Engine, Generation, Sampling, Scores
+from tft.records import Message, Usage
+from tft.tutor import AnswerCache, Tutor
+from tft.tutor.roles import read_answer
+
+PROMPTS = {
+    "author.j2": "write {{ skill }}",
+    "demonstrator.j2": "{{ question }}",
+    "critic.j2": "check {{ question }}: {{ attempt }}\n",
+    "judge.j2": "judge {{ question }}",
+}
+CARD = TutorCard.model_validate({
+    "tutor": "parrot",
+    "description": "repeats what it hears",
+    "roles": {
+        "author": {"prompt": "author.j2", "answer": r"(?P<question>\d+[-+*]\d+)", "temperature": 1.0, "max_tokens": 12},
+        "demonstrator": {"prompt": "demonstrator.j2", "answer": "(?P<work>.*)", "max_tokens": 20},
+        "critic": {"prompt": "critic.j2", "answer": r"(?P<critique>step \d+ [a-z]+): (?P<revision>[^#]*#\d+)"},
+    },
+})  # fmt: skip
+
+
+class Parrot:
+    """An engine that answers with what it was asked, one token a letter."""
+
+    def __init__(self, fingerprint: str = "parrot") -> None:
+        self.fingerprint = fingerprint
+        self.heard: list[tuple[list[str], Sampling]] = []
+
+    def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
+        self.heard.append(([prompt[-1].content for prompt in prompts], sampling))
+        return [Generation(it[-1].content, len(it[-1].content), 3, True, -1.0) for it in prompts]
+
+    def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:  # noqa: ARG002
+        return [Scores(tuple(range(len(text) + 1)), (-0.5,) * (len(text) + 1)) for text in completions]
+
+
+Make = Callable[..., Tutor]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Give tutors that share a cache."""
+    (tmp_path / "prompts").mkdir()
+    for name, text in PROMPTS.items():
+        (tmp_path / "prompts" / name).write_text(text)
+    caches = []
+
+    def made(engine: Engine, card: TutorCard = CARD) -> Tutor:
+        caches.append(AnswerCache(tmp_path / "cache"))
+        return Tutor(card, tmp_path, engine, caches[-1])
+
+    yield made
+    for cache in caches:
+        cache.close()
+
+
+def with_sampling(**changes: Any) -> TutorCard:
+    role = CARD.roles["demonstrator"].model_copy(update=changes)
+    return CARD.model_copy(update={"roles": {**CARD.roles, "demonstrator": role}})
+
+
+def answer(text: str, finished: bool = True) -> Generation:
+    return Generation(text, 9, len(text), finished, -0.1)
+
+
+@pytest.mark.parametrize("role", ["author", "demonstrator", "critic", "judge"])
+def test_answers_of_abacus_are_taken_apart(role: str) -> None:
+    card, _ = Library().tutor("abacus")
+    right = {
+        "author": ("27+58", {"question": "27+58"}),
+        "demonstrator": ("7+8=15 2+5+1=8 #85", {"work": "7+8=15 2+5+1=8 #85"}),
+        "critic": ("step 2 carry: 7+8=15 2+5+1=8 #85",
+                   {"critique": "step 2 carry", "revision": "7+8=15 2+5+1=8 #85"}),
+        "judge": ("first", {"winner": "first"}),
+    }  # fmt: skip
+    text, fields = right[role]
+    form = card.roles[role].answer  # type: ignore[index]
+    assert read_answer(form, answer(text)) == fields
+    assert read_answer(form, answer(f" {text}\n")) == fields
+    assert read_answer(form, answer(text, finished=False)) is None
+
+
+@pytest.mark.parametrize(("role", "text"), [
+    ("author", ""), ("author", "27/58"), ("author", "27+58=85"), ("author", "write 27+58"), ("author", "27+"),
+    ("demonstrator", "7+8=15 2+5+1=8"), ("demonstrator", "#"), ("demonstrator", "#85 or so"), ("demonstrator", "#8 #5"),
+    ("critic", "7+8=15 #85"), ("critic", "step two carry: #85"), ("critic", "step 2 carry #85"),
+    ("critic", "step 2 carry: 8"), ("judge", "both"), ("judge", "first second"), ("judge", "First"),
+])  # fmt: skip
+def test_an_answer_of_another_form_is_none(role: str, text: str) -> None:
+    card, _ = Library().tutor("abacus")
+    assert read_answer(card.roles[role].answer, answer(text)) is None  # type: ignore[index]
+
+
+@given(st.text(), st.booleans())
+def test_no_text_of_a_model_raises(text: str, finished: bool) -> None:
+    for role in CARD.roles.values():
+        fields = read_answer(role.answer, answer(text, finished))
+        assert fields is None or finished
+
+
+def test_answers_come_in_the_order_of_the_requests(make: Make) -> None:
+    parrot = Parrot()
+    answers = make(parrot).ask("author", [{"skill": "1+2"}, {"skill": "x"}, {"skill": "3*4"}], seed=5)
+    assert answers.texts == ["write 1+2", "write x", "write 3*4"]
+    assert answers.fields == [None, None, None]
+    assert parrot.heard == [(answers.texts, Sampling(12, 1.0, 5))]
+    assert answers.usage == Usage(prompt=9 + 7 + 9, completion=9, requests=3)
+
+
+def test_a_form_that_fits_is_read(make: Make) -> None:
+    answers = make(Parrot()).ask("demonstrator", [{"question": "27+58"}])
+    assert answers.fields == [{"work": "27+58"}]
+
+
+def test_nothing_asked_costs_nothing(make: Make) -> None:
+    parrot = Parrot()
+    answers = make(parrot).ask("author", [], allowance=0)
+    assert (answers.fields, answers.texts, answers.usage) == ([], [], Usage())
+    assert parrot.heard == []
+
+
+def test_the_same_requests_are_answered_from_the_cache_and_counted_all_the_same(make: Make) -> None:
+    first, second = Parrot(), Parrot()
+    asked = [{"question": "27+58"}, {"question": "1+1"}]
+    paid, cached = make(first).ask("demonstrator", asked), make(second).ask("demonstrator", asked)
+    assert (len(first.heard), len(second.heard)) == (1, 0)
+    assert (cached.texts, cached.fields, cached.key) == (paid.texts, paid.fields, paid.key)
+    assert (paid.usage.total, cached.usage.total) == (14, 14)
+    assert (paid.usage.cached, cached.usage.cached) == (0, 14)
+
+
+@pytest.mark.parametrize("changed", [
+    {"requests": [{"question": "1+1"}, {"question": "27+58"}]},
+    {"requests": [{"question": "27+58"}]},
+    {"seed": 1},
+    {"engine": Parrot("other weights")},
+    {"card": with_sampling(max_tokens=21)},
+    {"card": with_sampling(temperature=0.5)},
+])  # fmt: skip
+def test_anything_that_may_change_an_answer_is_asked_anew(make: Make, changed: dict[str, Any]) -> None:
+    asked = [{"question": "27+58"}, {"question": "1+1"}]
+    before = make(Parrot()).ask("demonstrator", asked)
+    engine = changed.get("engine", Parrot())
+    after = make(engine, changed.get("card", CARD)).ask(
+        "demonstrator", changed.get("requests", asked), changed.get("seed", 0)
+    )
+    assert len(engine.heard) == 1
+    assert after.key != before.key
+
+
+def test_a_call_that_may_cost_more_than_is_left_is_not_made(make: Make) -> None:
+    parrot = Parrot()
+    asked = [{"question": "27+58"}] * 3
+    # Five letters and twenty tokens, three times.
+    with pytest.raises(BudgetError, match="3 requests may use 75 tokens, 74 are left"):
+        make(parrot).ask("demonstrator", asked, allowance=74)
+    assert parrot.heard == []
+    assert len(make(parrot).ask("demonstrator", asked, allowance=75).texts) == 3
+
+
+def test_a_cached_answer_does_not_stretch_a_budget(make: Make) -> None:
+    asked = [{"question": "27+58"}] * 3
+    make(Parrot()).ask("demonstrator", asked, allowance=75)
+    with pytest.raises(BudgetError):
+        make(Parrot()).ask("demonstrator", asked, allowance=74)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.xfail(strict=True, reason="the bound counts letters of the prompt, without what the chat template adds")
+def test_no_call_uses_more_than_it_was_allowed(make: Make, novice: Path) -> None:
+    tutor = make(TransformersEngine.open(str(novice), "novice"), with_sampling(max_tokens=1))
+    asked = [{"question": "27+58"}] * 3
+    allowance = next(tokens for tokens in range(1000) if _is_allowed(tutor, asked, tokens))
+    assert tutor.ask("demonstrator", asked, allowance=allowance).usage.total <= allowance
+
+
+def _is_allowed(tutor: Tutor, asked: list[dict[str, str]], allowance: int) -> bool:
+    try:
+        tutor.ask("demonstrator", asked, allowance=allowance)
+    except BudgetError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("attempt", [
+    "{{ 7*7 }}", "{% for i in range(9) %}x{% endfor %}", "{# gone #}", "{{ question.__class__.__mro__ }}",
+    "{% include '/etc/passwd' %}", "{{ '{{' }}", "<b>&amp;</b>", "'); DROP",
+])  # fmt: skip
+def test_what_a_student_writes_is_never_run(make: Make, attempt: str) -> None:
+    assert make(Parrot()).render("critic", {"question": "7+5", "attempt": attempt}) == f"check 7+5: {attempt}"
+
+
+@given(st.text(), st.text())
+def test_a_request_is_the_template_with_the_values_in_it(question: str, attempt: str) -> None:
+    folder = Library().tutor("abacus")[1]
+    card = Library().tutor("abacus")[0]
+    tutor = Tutor(card, folder, Parrot(), None)  # type: ignore[arg-type]
+    assert tutor.render("critic", {"question": question, "attempt": attempt}) == f"check {question}: {attempt}"
+
+
+def test_a_template_cannot_reach_out_of_its_sandbox(make: Make, tmp_path: Path) -> None:
+    escape = "{{ question.__class__.__mro__[1].__subclasses__() }}"
+    (tmp_path / "prompts" / "demonstrator.j2").write_text(escape)
+    with pytest.raises(Exception, match="unsafe"):
+        make(Parrot()).render("demonstrator", {"question": "7+5"})
+
+
+def test_a_value_that_is_missing_is_an_error_and_not_a_blank(make: Make) -> None:
+    with pytest.raises(Exception, match="'attempt' is undefined"):
+        make(Parrot()).render("critic", {"question": "7+5"})
+
+
+def test_a_role_it_does_not_take_is_answered_with_those_it_does(make: Make) -> None:
+    with pytest.raises(UserError, match="does not take this role") as raised:
+        make(Parrot()).render("judge", {"question": "7+5"})
+    assert "critic" in str(raised.value)
+
+
+def test_a_prompt_that_is_not_there_is_a_prerequisite(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "prompts" / "critic.j2").unlink()
+    with pytest.raises(PrerequisiteError, match=r"critic\.j2"):
+        make(Parrot())
+
+
+def test_the_version_of_a_prompt_changes_with_all_that_makes_it(make: Make, tmp_path: Path) -> None:
+    versions = {
+        make(Parrot()).version("demonstrator"),
+        make(Parrot(), with_sampling(temperature=0.5)).version("demonstrator"),
+        make(Parrot(), with_sampling(answer="(?P<work>.+)")).version("demonstrator"),
+    }
+    (tmp_path / "prompts" / "demonstrator.j2").write_text("please: {{ question }}")
+    versions.add(make(Parrot()).version("demonstrator"))
+    assert len(versions) == 4
+    assert all(re.fullmatch("[0-9a-f]{12}", version) for version in versions)
+    assert make(Parrot()).version("critic") == make(Parrot("other")).version("critic")
+
+
+def test_scores_are_counted_as_scored_tokens(make: Make) -> None:
+    logprobs, usage = make(Parrot()).score(["7+5", "1+1"], ["#12", "#2"])
+    assert [len(row) for row in logprobs] == [4, 3]
+    assert usage == Usage(scored=7, requests=2)
