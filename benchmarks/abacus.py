@@ -44,6 +44,7 @@ def run(options: list[str]) -> list[Row]:
             rows += _criticises(tutor, source, pairs)
             rows += _judges(tutor, source, pairs)
         rows.append(_scores(tutor, wrong["slips"]))
+    rows += [_knows(name, skill, asked[skill]) for name in ("novice-a", "novice-b") for skill in corpus.SKILLS]
     return rows
 
 
@@ -96,6 +97,14 @@ def _novice_attempts(asked: dict[str, list[str]]) -> list[tuple[str, str, str]]:
             if readable and not corpus.is_right(answer.item.question, answer.text):
                 found.append((answer.item.skill, answer.item.question, answer.text))
     return found
+
+
+def _knows(name: str, skill: str, questions: list[str]) -> Row:
+    student = StudentRef(name, str(shipped() / "tutors" / "abacus" / name), name, FullAdapter())
+    items = [Item(skill, 1, question, None, question, "exam") for question in questions]
+    answers = attempt(student, items, Sampling(64))
+    right = sum(corpus.is_right(it.item.question, it.text) for it in answers)
+    return _row(f"{name}-{skill}", "right answers before any tuition", right, len(answers))
 
 
 def _criticises(tutor: Tutor, source: str, pairs: list[tuple[str, str, str]]) -> list[Row]:

@@ -43,6 +43,7 @@ def run(options: list[str]) -> list[Row]:
             folder = Path(scratch) / f"seed-{seed}" / "run"
             seconds = _campaign(seed, folder)
             rows += _measure(seed, json.loads((folder / "report.json").read_text()), seconds)
+        rows = [*_summary(rows, len(seeds)), *rows]
         rows += _contrasts(seeds[0], Path(scratch) / f"seed-{seeds[0]}" / "run")
     return rows
 
@@ -80,6 +81,24 @@ def _measure(seed: int, report: dict[str, Any], seconds: float) -> list[Row]:
                     met=seconds <= 360, note=f"{report['tutor']['tokens']['total']} tutor tokens, stopped for "
                     f"{report['stopped_because']}"))  # fmt: skip
     return rows
+
+
+def _summary(rows: list[Row], seeds: int) -> list[Row]:
+    """Give the worst of all seeds and students, which is what a promise is about."""
+    kinds = (
+        ("all-after", "mean of the five taught skills, worst", lambda it: it.endswith(("-ada", "-blaise")), min),
+        ("all-kept", "loss of a retention skill, worst", lambda it: it.endswith("-kept"), max),
+        ("all-gsm8k", "gain on covered GSM8K steps, least", lambda it: it.endswith("-gsm8k"), min),
+        ("all-seconds", "wall clock of the command, slowest", lambda it: it.count("-") == 1, max),
+    )
+    found = []
+    for name, what, belongs, worst in kinds:
+        members = [row for row in rows if belongs(row.id) and row.value is not None]
+        if members:
+            one = worst(members, key=lambda row: row.value)
+            note = f"{sum(bool(row.met) for row in members)} of {len(members)} meet it, over {seeds} seeds; {one.id}"
+            found.append(replace(one, id=name, what=what, met=all(row.met for row in members), note=note))
+    return found
 
 
 def _contrasts(seed: int, folder: Path) -> list[Row]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tft.preparation import Prepared
     from tft.steps import Steps
 
-_EXHAUSTED = 0.25
+_EXHAUSTED = 0.15
 """Share of lessons in a batch below which a skill is asked out: what is new then costs several times its price."""
 
 

@@ -93,6 +93,8 @@ class Steps:
 
 def content(value: Any) -> Any:
     """Dump a request without the fields that do not change its result."""
+    if value is None or isinstance(value, str | int | float):
+        return value
     if is_dataclass(value):
         names = [field.name for field in fields(value)]
         return {name: content(getattr(value, name)) for name in names if not _only_says_where(name)}

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _SOME_RIGHT = 0.1
 _LEAST_SHARE = 0.25
 _AFTER_ROLL_BACK = 0.5
+_MOST_REPLAY = 0.5
+_FRESH = 3
+"""How much more a skill of the curriculum is rehearsed than one that was known before: it is younger and longer."""
 
 
 def plan(
@@ -56,7 +59,8 @@ def plan(
                 tuition += _teach(name, known.get(name), config)
     replayed = [name for name in held if skills[name].role != "stretch"]
     if tuition:
-        tuition += _rehearse(replayed, sum(line.lessons for line in tuition), config.replay, roll_backs)
+        weights = {name: _FRESH if skills[name].role == "taught" else 1 for name in replayed}
+        tuition += _rehearse(weights, sum(line.lessons for line in tuition), config.replay, roll_backs)
     return Syllabus(
         student=student,
         cycle=cycle,
@@ -85,10 +89,10 @@ def _teach(skill: str, known: Mastery | None, config: TuitionConfig) -> list[Tui
     return [Tuition(skill, kind, count, f"{evidence}: {reason}") for kind, (count, reason) in kinds.items() if count]
 
 
-def _rehearse(held: list[str], lessons: int, share: float, roll_backs: int) -> list[Tuition]:
-    if not held or share == 0:
+def _rehearse(weights: dict[str, int], lessons: int, share: float, roll_backs: int) -> list[Tuition]:
+    if not weights or share == 0:
         return []
-    share = min(0.5, share * (1 + roll_backs))
-    rows = max(1, round(lessons * share / (1 - share) / len(held)))
+    share = min(_MOST_REPLAY, share * (1 + roll_backs))
+    rows = lessons * share / (1 - share) / sum(weights.values())
     reason = "mastered: no tuition, only rehearsal, so that it stays"
-    return [Tuition(skill, "replay", rows, reason) for skill in held]
+    return [Tuition(skill, "replay", max(1, round(rows * weight)), reason) for skill, weight in weights.items()]

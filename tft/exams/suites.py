@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from tft.ports import ItemSource
 
 
+_PATIENCE = 3.0
+"""Seconds the hub has to answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Suite:
     """The items of a whole exam, or the reason why there are none."""
@@ -85,7 +89,11 @@ def _from_hub(data: DataCard) -> Iterable[dict[str, Any]] | str:
         return where
     try:
         from datasets import load_dataset
+        from huggingface_hub import HfApi, constants
 
+        if not constants.HF_HUB_OFFLINE:
+            # Ask once, briefly: load_dataset would try again and again for half a minute.
+            HfApi().dataset_info(data.hub, timeout=_PATIENCE)
         found: Iterable[dict[str, Any]] = load_dataset(data.hub, data.config, split=data.split)
     except Exception as error:  # the hub fails in many ways, and all of them mean: not sat
         return f"{where}, and {data.hub} could not be read from the hub ({type(error).__name__})"

@@ -30,8 +30,14 @@ def merge_while_training(model: PreTrainedModel) -> None:
     if model.config.hidden_size > _NARROW:
         return
     for layer in model.modules():
-        if isinstance(layer, Linear) and isinstance(layer.lora_dropout[_name(layer)], torch.nn.Identity):
+        if isinstance(layer, Linear) and _can_merge(layer):
             layer.forward = partial(_forward, layer, _name(layer))
+
+
+def _can_merge(layer: Linear) -> bool:
+    # PEFT wraps the layers of GPT-2 too, which keep their weights the other way round.
+    plain = isinstance(layer.base_layer, torch.nn.Linear)
+    return plain and isinstance(layer.lora_dropout[_name(layer)], torch.nn.Identity)
 
 
 def _name(layer: Linear) -> str:

@@ -89,30 +89,73 @@ def test_data_that_is_nowhere_is_a_reason_not_an_error(tmp_path: Path, monkeypat
     assert suite == Suite("steps", (), None, None, "steps.jsonl was not found beside the suite or below $TFT_DATA")
 
 
-def test_a_hub_that_cannot_be_reached_is_a_reason_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(*_: Any, **__: Any) -> None:
-        raise ConnectionError("no route")
+class Hub:
+    """A hub that answers, or does not, without a network."""
 
-    monkeypatch.delenv("TFT_DATA", raising=False)
-    monkeypatch.setattr("datasets.load_dataset", unreachable)
-    suite = read_suite(card(data={"hub": "some/set"}), tmp_path, items, SKILLS)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[Any] = []
+        self.reachable = True
+        self.readable = True
+        monkeypatch.delenv("TFT_DATA", raising=False)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", self._info)
+        monkeypatch.setattr("datasets.load_dataset", self._load)
+
+    def _info(self, *_: Any, timeout: float) -> None:
+        self.asked.append("whether it is there")
+        assert timeout < 10
+        if not self.reachable:
+            raise ConnectionError("no route")
+
+    def _load(self, *arguments: Any, **options: Any) -> list[dict[str, Any]]:
+        self.asked.append((arguments, options))
+        if not self.readable:
+            raise ValueError("no such split")
+        return ROWS
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
+    return Hub(monkeypatch)
+
+
+def read_from_hub(folder: Path) -> Suite:
+    return read_suite(card(data={"hub": "some/set", "config": "main"}), folder, items, SKILLS)
+
+
+def test_rows_of_the_hub_are_read_like_lines(tmp_path: Path, hub: Hub) -> None:
+    suite = read_from_hub(tmp_path)
+    assert hub.asked == ["whether it is there", (("some/set", "main"), {"split": "test"})]
+    assert (len(suite.items), suite.origin, suite.digest, suite.missing) == (7, "hub:some/set", None, None)
+
+
+def test_a_hub_that_cannot_be_reached_is_a_reason_and_asked_only_once(tmp_path: Path, hub: Hub) -> None:
+    hub.reachable = False
+    suite = read_from_hub(tmp_path)
     assert suite.items == ()
     assert suite.missing is not None
     assert suite.missing.endswith("and some/set could not be read from the hub (ConnectionError)")
+    assert hub.asked == ["whether it is there"]
 
 
-def test_rows_of_the_hub_are_read_like_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
+def test_a_set_that_cannot_be_read_is_a_reason_too(tmp_path: Path, hub: Hub) -> None:
+    hub.readable = False
+    missing = read_from_hub(tmp_path).missing
+    assert missing is not None and missing.endswith("(ValueError)")
 
-    def found(*arguments: Any, **options: Any) -> list[dict[str, Any]]:
-        asked.append((arguments, options))
-        return ROWS
 
-    monkeypatch.delenv("TFT_DATA", raising=False)
-    monkeypatch.setattr("datasets.load_dataset", found)
-    suite = read_suite(card(data={"hub": "some/set", "config": "main"}), tmp_path, items, SKILLS)
-    assert asked == [(("some/set", "main"), {"split": "test"})]
-    assert (len(suite.items), suite.origin, suite.digest, suite.missing) == (7, "hub:some/set", None, None)
+def test_offline_only_what_was_fetched_before_is_read(
+    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert len(read_from_hub(tmp_path).items) == 7
+    assert len(hub.asked) == 1
+
+
+def test_what_lies_beside_the_suite_comes_before_the_hub(tmp_path: Path, hub: Hub) -> None:
+    write(tmp_path, ROWS[:1])
+    assert len(read_from_hub(tmp_path).items) == 2
+    assert hub.asked == []
 
 
 @pytest.mark.parametrize(("text", "message"), [

@@ -21,7 +21,7 @@ from tft.errors import StageError
 from tft.ports import Sampling
 from tft.student import StudentRef, adapt, attempt, read_checkpoint
 from tft.training import TrainRequest, loop, train
-from tft.training.loop import learning_rate_at, matrix_products
+from tft.training.loop import default_learning_rate, learning_rate_at, matrix_products
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -74,6 +74,13 @@ def test_the_learning_rate_by_hand() -> None:
     assert learning_rate_at(11, 20, 0.1) == pytest.approx(0.525)
 
 
+def test_wider_students_learn_more_slowly() -> None:
+    for adapter in ("full", "lora"):
+        rates = [default_learning_rate(adapter, width) for width in (128, 512, 2048)]
+        assert rates == sorted(rates, reverse=True)
+    assert default_learning_rate("full", 256) == pytest.approx(default_learning_rate("full", 128) / 4)
+
+
 def test_products_are_rounded_only_inside_and_only_if_asked() -> None:
     before = torch.get_float32_matmul_precision()
     for precision, inside in (("full", "highest"), ("bf16_products", "medium")):
@@ -103,7 +110,7 @@ def test_no_learning_rate_means_that_of_the_adapter(
     adapter: FullAdapter | LoraAdapter, ada: StudentRef, tmp_path: Path
 ) -> None:
     student = replace(ada, adapter=adapter)
-    named = loop._LEARNING_RATES[adapter.type]
+    named = default_learning_rate(adapter.type, 128)
     digests = [train(request(student, tmp_path / str(rate), learning_rate=rate, epochs=1)).digest
                for rate in (None, named)]  # fmt: skip
     assert digests[0] == digests[1]
@@ -153,7 +160,7 @@ def test_lora_saves_an_ordinary_adapter(
     adapted = PeftModel.from_pretrained(base, tmp_path / "cycle-1").eval()
     ids = torch.tensor([tokenizer("Q52-27\nA", add_special_tokens=False)["input_ids"]])
     with torch.inference_mode():
-        assert torch.equal(adapted(ids).logits, watched[0].eval()(ids).logits)
+        assert torch.allclose(adapted(ids).logits, watched[0].eval()(ids).logits, atol=1e-4)
         with adapted.disable_adapter():
             plain = adapted(ids).logits
         assert torch.equal(plain, load_model(novice)[0](ids).logits)
@@ -210,7 +217,7 @@ def test_a_gradient_that_is_not_finite_ends_it_too(
 
     sound = loop.sft_loss
     monkeypatch.setattr(loop, "sft_loss", lambda model, batch: Poison.apply(sound(model, batch)))
-    with pytest.raises(StageError, match="gradient's norm (nan|inf) at step 1"):
+    with pytest.raises(StageError, match=r"gradient's norm (nan|inf) at step 1"):
         train(request(ada, tmp_path / "cycle-1"))
     untouched = weights(adapt(ada, 3)[0])
     assert all(torch.equal(tensor, untouched[name]) for name, tensor in watched[0].state_dict().items())

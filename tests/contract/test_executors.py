@@ -1,0 +1,182 @@
+"""What every executor must do: the same suite in this process and in the actors of a real local Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.contract.stages import count, die_until, doze, fail, threads, where
+from tests.making import demonstration
+from tft.cluster import open_executor
+from tft.cluster.inline import InlineExecutor
+from tft.config.campaign import CampaignConfig, InlineCluster, RayCluster, ThreadsConfig
+from tft.config.cards import GraderConfig
+from tft.errors import BudgetError, PrerequisiteError, Problem, StageError, TFTError, UserError
+from tft.lessons import CurateRequest, curate
+from tft.ports import Executor
+
+THREADS = ThreadsConfig(tutor=2, student=1)
+CONFIG = CampaignConfig.model_validate(
+    {"campaign": "c", "tutor": "abacus", "students": [{"id": "ada", "model": "m"}], "curriculum": "arithmetic"}
+)
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[type[Any]]:
+    """Start one local Ray for all tests, through the executor that a campaign would open."""
+    from tft.cluster.ray import RayExecutor
+
+    owner = RayExecutor(RayCluster(), THREADS)
+    yield RayExecutor
+    asyncio.run(owner.close())
+    import ray
+
+    assert not ray.is_initialized()
+
+
+@pytest.fixture(scope="module")
+def ray_executor(ray_cluster: type[Any]) -> Iterator[Executor]:
+    """Give one executor for all tests that leave its workers as they were: starting one takes seconds."""
+    executor = ray_cluster(RayCluster(), THREADS)
+    yield executor
+    asyncio.run(executor.close())
+
+
+@pytest.fixture(params=["inline", "ray"])
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    """Give each executor there is."""
+    before = torch.get_num_threads()
+    yield InlineExecutor(THREADS) if request.param == "inline" else request.getfixturevalue("ray_executor")
+    torch.set_num_threads(before)
+
+
+def run(executor: Executor, stage: Callable[[Any], Any], request: Any, place: str = "student/ada") -> Any:
+    return asyncio.run(executor.run(place, stage, request))
+
+
+def test_a_stage_returns_its_result_and_how_long_it_was_busy(executor: Executor) -> None:
+    result, seconds = run(executor, count, {"a": 2, "b": 3})
+    assert result == 5
+    assert 0 <= seconds < 5
+    _, slow = run(executor, doze, 0.3)
+    assert 0.3 <= slow < 5
+
+
+def test_records_go_in_and_come_out_as_they_were(executor: Executor) -> None:
+    lessons = (demonstration("7+5"), demonstration("7+5", "#13"))
+    request = CurateRequest(lessons, GraderConfig(type="numeric", marker="#"), ())
+    curated, _ = run(executor, curate, request)
+    assert curated == curate(request)
+
+
+@pytest.mark.parametrize(("place", "expected"), [("tutor", 2), ("student/ada", 1), ("student/blaise", 1)])
+def test_a_place_has_the_threads_that_the_config_says(executor: Executor, place: str, expected: int) -> None:
+    torch.set_num_threads(3)
+    assert run(executor, threads, None, place)[0] == expected
+
+
+@pytest.mark.parametrize("error", [
+    UserError(Problem("is wrong", "a.yaml", "b", "7", "write 8"), "is missing"),
+    PrerequisiteError("there is no disk"),
+    StageError("the loss is nan"),
+    BudgetError("3 requests may use 75 tokens, 74 are left"),
+], ids=lambda error: type(error).__name__)  # fmt: skip
+def test_an_error_of_ours_crosses_with_its_type_and_message(executor: Executor, error: TFTError) -> None:
+    with pytest.raises(TFTError) as raised:
+        run(executor, fail, error)
+    assert type(raised.value) is type(error)
+    assert str(raised.value) == str(error)
+    assert raised.value.exit_code == error.exit_code
+    assert getattr(raised.value, "problems", None) == getattr(error, "problems", None)
+
+
+def test_after_an_error_a_place_goes_on(executor: Executor) -> None:
+    with pytest.raises(StageError):
+        run(executor, fail, StageError("no"))
+    assert run(executor, count, {"a": 1})[0] == 1
+
+
+def test_calls_at_one_place_run_one_after_the_other(executor: Executor) -> None:
+    async def both() -> list[tuple[float, float]]:
+        return list(await asyncio.gather(*(executor.run("student/ada", doze, 0.2) for _ in range(2))))
+
+    (first, _), (second, _) = sorted(asyncio.run(both()))
+    assert second - first >= 0.2
+
+
+def test_a_place_keeps_its_process(executor: Executor) -> None:
+    assert run(executor, where, None)[0] == run(executor, where, None)[0]
+
+
+def test_places_run_side_by_side(ray_executor: Executor) -> None:
+    places = ("student/ada", "student/blaise")
+
+    async def at_both(stage: Callable[[Any], Any], request: Any) -> list[tuple[Any, float]]:
+        return list(await asyncio.gather(*(ray_executor.run(place, stage, request) for place in places)))
+
+    pids = asyncio.run(at_both(where, None))
+    assert len({pid for pid, _ in pids} | {os.getpid()}) == 3
+    (first, _), (second, _) = asyncio.run(at_both(doze, 1.0))
+    assert abs(second - first) < 1.0
+
+
+def test_a_stage_whose_worker_died_is_run_again(ray_executor: Executor, tmp_path: Path) -> None:
+    before, _ = run(ray_executor, where, None)
+    assert run(ray_executor, die_until, (str(tmp_path), 2))[0] == 2
+    after, _ = run(ray_executor, where, None)
+    assert before != after
+
+
+def test_a_worker_that_is_killed_from_outside_is_replaced(ray_executor: Executor) -> None:
+    before, _ = run(ray_executor, where, None)
+    os.kill(before, signal.SIGKILL)
+    after, _ = run(ray_executor, where, None)
+    assert after not in (before, os.getpid())
+
+
+def test_a_worker_that_dies_too_often_ends_the_campaign_but_not_the_cluster(
+    ray_cluster: type[Any], tmp_path: Path
+) -> None:
+    import ray
+
+    executor = ray_cluster(RayCluster(retries=1), THREADS)
+    with pytest.raises(StageError, match=r"the worker at student/ada died 2 times while running die_until"):
+        run(executor, die_until, (str(tmp_path), 9))
+    assert len(list(tmp_path.iterdir())) == 2
+    for _ in range(2):
+        asyncio.run(executor.close())
+    assert ray.is_initialized()
+
+
+def test_an_error_that_is_not_ours_names_the_stage_and_the_place(ray_executor: Executor) -> None:
+    with pytest.raises(StageError, match=r"(?s)fail at student/ada failed: .*no such skill") as raised:
+        run(ray_executor, fail, KeyError("no such skill"))
+    assert type(raised.value) is StageError
+
+
+def test_inline_an_error_that_is_not_ours_is_shown_as_it_is() -> None:
+    with pytest.raises(KeyError, match="no such skill"):
+        run(InlineExecutor(THREADS), fail, KeyError("no such skill"))
+
+
+def test_inline_an_interrupt_ends_the_stage_at_once() -> None:
+    start = time.monotonic()
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        run(InlineExecutor(THREADS), doze, 30.0)
+    assert time.monotonic() - start < 10
+
+
+def test_the_config_says_which_executor(ray_cluster: type[Any]) -> None:
+    inline = open_executor(CONFIG.model_copy(update={"cluster": InlineCluster()}))
+    assert isinstance(inline, InlineExecutor)
+    assert isinstance(open_executor(CONFIG), ray_cluster)

@@ -1,0 +1,33 @@
+"""Documents quote what benchmarks measured, examples in them run, and every link leads somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.documents import ROOT, documents, fill
+from tft.library import shipped
+from tft.validation import validate
+
+CONFIGS = sorted([*(shipped() / "configs").glob("*.yaml"), *(ROOT / "docs" / "examples").glob("*.yaml")])
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_document_quotes_results_as_they_are(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert fill(text) == text, "run: python -m benchmarks docs"
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_of_a_document_leads_to_a_file(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (path.parent / link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_config_is_sound_and_says_how_to_run_it(path: Path) -> None:
+    assert path.read_text().splitlines()[0] == f"# tft run {path.relative_to(ROOT)}"
+    assert validate(path, []).problems == ()
