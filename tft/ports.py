@@ -57,6 +57,9 @@ class Engine(Protocol):
     def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
         """Answer every conversation, in the order they came."""
 
+    def count(self, prompts: Sequence[Sequence[Message]]) -> int:
+        """Count the tokens of conversations as ``generate`` would read them, its template included."""
+
     def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
         """Give the log-probabilities of each completion's tokens, its end included, after its prompt."""
 

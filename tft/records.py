@@ -225,7 +225,7 @@ class Syllabus:
     """Skills that are not taught yet, with the reason."""
     mastered: tuple[str, ...]
     learning_rate_scale: float = 1.0
-    """Below 1 after a roll-back."""
+    """Below 1 after the first cycle, and after a roll-back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from tft.engines.transformers import TransformersEngine
 from tft.ports import Engine, Generation, Sampling
 from tft.records import Message
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 QUESTIONS = ["3+4", "27+58", "9*9", "123+456", "8-3", "12+7", "99+1", "write add_1 level 1", "7+8", "40*2", "1", "?"]
 GREEDY = Sampling(24)
@@ -164,3 +165,18 @@ def test_small_batches_give_the_same_greedy_answers(engine: Engine) -> None:
     pairs = zip(small.score(ask(*QUESTIONS), QUESTIONS), engine.score(ask(*QUESTIONS), QUESTIONS), strict=True)
     for one, other in pairs:
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+
+
+def test_padding_moves_no_position(tokenizer: PreTrainedTokenizerBase) -> None:
+    # Rotations say how far apart two tokens are; GPT-2 numbers them, and would notice.
+    torch.manual_seed(1)
+    config = GPT2Config(vocab_size=64, n_embd=32, n_layer=1, n_head=2, n_positions=128, bos_token_id=1, eos_token_id=1,
+                        pad_token_id=0, initializer_range=0.5)  # fmt: skip
+    engine = TransformersEngine(GPT2LMHeadModel(config).eval(), tokenizer, "numbered")
+    (alone,) = engine.generate(ask("3+4"), Sampling(8))
+    beside, _ = engine.generate(ask("3+4", "1" * 40), Sampling(8))
+    assert (beside.text, beside.tokens) == (alone.text, alone.tokens)
+    assert beside.logprob == pytest.approx(alone.logprob, abs=1e-4)
+    (lonely,) = engine.score(ask("3+4"), ["#7"])
+    padded, _ = engine.score(ask("3+4", "1" * 40), ["#7", "#1"])
+    assert padded.logprobs == pytest.approx(lonely.logprobs, abs=1e-4)

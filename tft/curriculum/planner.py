@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _SOME_RIGHT = 0.1
 _LEAST_SHARE = 0.25
 _AFTER_ROLL_BACK = 0.5
+_LATER = 0.5
+"""After the first cycle: the rate that teaches a beginner disturbs what it has learned since."""
 _MOST_REPLAY = 0.5
 _FRESH = 3
 """How much more a skill of the curriculum is rehearsed than one that was known before: it is younger and longer."""
@@ -67,7 +69,7 @@ def plan(
         tuition=tuple(tuition),
         waiting=waiting,
         mastered=tuple(held),
-        learning_rate_scale=_AFTER_ROLL_BACK**roll_backs,
+        learning_rate_scale=_AFTER_ROLL_BACK**roll_backs * (_LATER if cycle > 1 else 1.0),
     )
 
 

@@ -88,6 +88,10 @@ class TransformersEngine:
         )
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
+    def count(self, prompts: Sequence[Sequence[Message]]) -> int:
+        """Count the tokens of conversations, the chat template included."""
+        return sum(len(self.encode_prompt(messages)) for messages in prompts)
+
     def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
         """Answer every conversation, in the order they came; an empty list for none."""
         encoded = [self.encode_prompt(messages) for messages in prompts]

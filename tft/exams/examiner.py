@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tft.config.cards import GraderConfig
 from tft.graders import make_grader
 from tft.ports import Sampling
-from tft.records import Answered, Item, Sitting
+from tft.records import Answered, Item, Sitting, Verdict
 from tft.student import StudentRef, attempt
 
 
@@ -29,4 +29,8 @@ def sit(request: SitRequest) -> Sitting:
     """Let a student answer every item, and grade the answers."""
     grader = make_grader(request.grader)
     attempts = attempt(request.student, request.items, Sampling(request.max_tokens))
-    return Sitting(request.exam, tuple(Answered(it, grader.grade(it.item, it.text)) for it in attempts))
+    unfinished = Verdict(0.0, "cut off before its end", "length")
+    return Sitting(
+        request.exam,
+        tuple(Answered(it, grader.grade(it.item, it.text) if it.finished else unfinished) for it in attempts),
+    )

@@ -112,7 +112,7 @@ class Tutor:
         sampling = Sampling(card.max_tokens, card.temperature, seed)
         key = digest([self.fingerprint, [prompt[0].content for prompt in prompts], dump(sampling)])
         # Before the cache is asked: what it holds must not decide how far a budget reaches.
-        worst = sum(len(prompt[0].content) for prompt in prompts) + len(prompts) * card.max_tokens
+        worst = self._engine.count(prompts) + len(prompts) * card.max_tokens
         if allowance is not None and worst > allowance:
             raise BudgetError(f"{len(prompts)} requests may use {worst} tokens, {allowance} are left")
         found = self._cache.get(key)

@@ -149,3 +149,10 @@ def test_a_weaker_student_never_gets_less(first: int, second: int) -> None:
     low, high = sorted([first, second])
     assert taught(make(facts=100, short=low))["short"] >= taught(make(facts=100, short=high))["short"]
     assert taught(make(facts=100, short=high))["short"] >= math.ceil(CONFIG.lessons / 4)
+
+
+def test_the_learning_rate_does_not_grow_from_cycle_to_cycle() -> None:
+    scales = [plan("ada", cycle, SKILLS, known(facts=100), CONFIG).learning_rate_scale for cycle in (1, 2, 3)]
+    assert scales[0] == 1.0
+    assert scales == sorted(scales, reverse=True)
+    assert all(scale > 0 for scale in scales)

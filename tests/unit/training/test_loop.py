@@ -179,6 +179,17 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_others(
     assert digests[0] != digests[2]
 
 
+def test_dropout_is_a_function_of_the_seed_too(ada: StudentRef, tmp_path: Path) -> None:
+    student = replace(ada, adapter=LoraAdapter(r=4, dropout=0.2))
+    first = train(request(student, tmp_path / "cycle-1"))
+    learned = replace(student, checkpoint_path=first.path, digest=first.digest)
+    digests = []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        digests.append(train(request(learned, tmp_path / f"cycle-2-{noise}")).digest)
+    assert digests[0] == digests[1]
+
+
 def test_nothing_in_a_checkpoint_has_the_order_of_a_set(ada: StudentRef, tmp_path: Path) -> None:
     # Hashes of strings differ from process to process, and with them the bytes that such an order is written in.
     student = replace(ada, adapter=LORA)
