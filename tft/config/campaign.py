@@ -117,7 +117,7 @@ class TuitionConfig(Frozen):
     """Kinds of lesson: ``auto`` chooses by evidence, the others pin one."""
     mastery: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Share of right answers from which a skill counts as mastered."""
-    lessons: Annotated[int, Field(ge=1)] = 1600
+    lessons: Annotated[int, Field(ge=1)] = 1200
     """New lessons a skill and cycle, at most."""
     critiques: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of a skill's lessons that criticise the student's own attempts, once some of them are right."""

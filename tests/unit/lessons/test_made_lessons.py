@@ -1,0 +1,120 @@
+"""What the tutor says badly never becomes a lesson: an engine that says on purpose what a model may say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.making import make_item
+from tft.config import TutorCard, read_config
+from tft.errors import BudgetError
+from tft.lessons import CritiqueRequest, DemonstrationRequest, criticise, demonstrate
+from tft.library import shipped
+from tft.ports import Generation, Sampling, Scores
+from tft.records import Answered, Attempt, Message, Verdict
+from tft.tutor import AnswerCache, Tutor, TutorRef
+
+CARD = shipped() / "tutors" / "abacus" / "tutor.yaml"
+REF = TutorRef(str(CARD), "nowhere", "scripted", "transformers", 8, "nowhere")
+
+
+class Scripted:
+    """An engine that gives the answers it was told to, one call after the other."""
+
+    fingerprint = "scripted"
+
+    def __init__(self, *calls: list[str]) -> None:
+        self.calls = list(calls)
+        self.asked: list[list[str]] = []
+
+    def count(self, prompts: Sequence[Sequence[Message]]) -> int:
+        return sum(len(message.content) for messages in prompts for message in messages)
+
+    def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
+        self.asked.append([prompt[-1].content for prompt in prompts])
+        texts = self.calls.pop(0)
+        assert len(texts) == len(prompts)
+        return [Generation(text, 9, len(text), len(text) < sampling.max_tokens, -0.1) for text in texts]
+
+    def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
+        raise AssertionError(f"nobody asked for scores of {completions} after {prompts}")
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
+    """Give an engine that stands behind every tutor that is opened."""
+    engine = Scripted()
+    cache = AnswerCache(tmp_path)
+    tutor = Tutor(read_config(TutorCard, CARD), CARD.parent, engine, cache)
+    for module in ("demonstrations", "critiques"):
+        monkeypatch.setattr(f"tft.lessons.{module}.open_tutor", lambda _: tutor)
+    yield engine
+    cache.close()
+
+
+def request(size: int, *, held_out: tuple[str, ...] = (), allowance: int | None = None) -> DemonstrationRequest:
+    items_path = str(shipped() / "curricula" / "arithmetic" / "items.py")
+    return DemonstrationRequest(REF, items_path, "add_2", 2, 0, size, ("11+22",), held_out, 7, allowance)
+
+
+def test_only_new_items_of_the_skill_are_worked(script: Scripted) -> None:
+    script.calls = [
+        ["27+58", "not an item", "5+6", "52-27", "58+41", "11+22", "27+58", "9" * 50],
+        ["7+8=15 2+5+1=8 #85"],
+    ]
+    offered = demonstrate(request(8, held_out=("58+41",)))
+    assert [lesson.item.question for lesson in offered.lessons] == ["27+58"]
+    assert script.asked[1] == ["27+58"]
+    reasons = Counter(rejection.reason for rejection in offered.rejections)
+    assert reasons == {"unreadable": 2, "off_skill": 2, "leak": 1, "duplicate": 2}
+    lesson = offered.lessons[0]
+    assert lesson.lineage.source == "abacus"
+    assert set(lesson.lineage.prompts) == {"author", "demonstrator"}
+    assert len(lesson.lineage.calls) == 2
+
+
+def test_work_that_cannot_be_read_is_refused_with_its_text(script: Scripted) -> None:
+    script.calls = [["27+58", "31+40"], ["85, I think", "7" * 200]]
+    offered = demonstrate(request(2))
+    assert offered.lessons == ()
+    assert [(it.kind, it.reason) for it in offered.rejections] == [("demonstration", "unreadable")] * 2
+    assert "27+58 → 85, I think" in offered.rejections[0].text
+
+
+def test_a_batch_that_might_cost_too_much_is_not_asked(script: Scripted) -> None:
+    with pytest.raises(BudgetError, match="are left"):
+        demonstrate(request(4, allowance=10))
+    assert script.asked == []
+
+
+def wrong(question: str, text: str, *, finished: bool = True) -> Answered:
+    return Answered(Attempt(make_item(question), text, len(text), 0.5, finished), Verdict(0.0, "differs", "numeric"))
+
+
+def test_a_critique_teaches_the_better_answer_and_how_to_find_the_mistake(script: Scripted) -> None:
+    script.calls = [["step 2 carry: 7+8=15 2+5+1=8 #85"]]
+    offered = criticise(CritiqueRequest(REF, (wrong("27+58", "7+8=15 2+5=7 #75"),), 60, None))
+    lesson = offered.lessons[0]
+    assert (lesson.attempt, lesson.critique, lesson.answer) == (
+        "7+8=15 2+5=7 #75", "step 2 carry", "7+8=15 2+5+1=8 #85",
+    )  # fmt: skip
+    direct, review = ([message.content for message in example.messages] for example in lesson.examples)
+    assert direct == ["27+58", "7+8=15 2+5+1=8 #85"]
+    assert review == ["check 27+58: 7+8=15 2+5=7 #75", "step 2 carry: 7+8=15 2+5+1=8 #85"]
+
+
+def test_attempts_nobody_can_read_and_critiques_without_form_are_refused(script: Scripted) -> None:
+    script.calls = [["you forgot the carry"]]
+    attempts = (
+        wrong("27+58", "7+8=15 #75"),
+        wrong("27+58", ""),
+        wrong("27+58", "7+" * 40),
+        wrong("27+58", "7+8=15", finished=False),
+    )
+    offered = criticise(CritiqueRequest(REF, attempts, 60, None))
+    assert offered.lessons == ()
+    assert Counter(it.reason for it in offered.rejections) == {"attempt_unreadable": 3, "unreadable": 1}
+    assert script.asked == [["check 27+58: 7+8=15 #75"]]
