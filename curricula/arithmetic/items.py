@@ -8,7 +8,7 @@ carrying and borrowing in the open, and ends with the result behind a ``#``:
 >>> work("52-27")
 '12-7=5 5-2-1=2 #25'
 >>> work("47*6")
-'7*6=42 4*6+4=28 #282'
+'7*6=42 4*6=24 24+4=28 #282'
 
 Left out on purpose: negative results, decimals, division, and products of two long numbers.
 """
@@ -82,10 +82,12 @@ def steps(problem: Problem) -> list[str]:
 def _product_steps(digits: str, factor: int, *, factor_first: bool) -> list[str]:
     carried, lines = 0, []
     for digit in digits:
-        value = int(digit) * factor + carried
+        value = int(digit) * factor
         product = f"{factor}*{digit}" if factor_first else f"{digit}*{factor}"
-        lines.append(f"{product}{f'+{carried}' if carried else ''}={value}")
-        carried = value // 10
+        lines.append(f"{product}={value}")
+        if carried:
+            lines.append(f"{value}+{carried}={value + carried}")
+        carried = (value + carried) // 10
     return lines
 
 

@@ -43,14 +43,19 @@ def test_every_step_is_true_and_together_they_are_the_result(problem: items.Prob
     for step in steps:
         claimed, result = evaluate(step)
         assert claimed == result >= 0
-    results = [step.partition("=")[2] for step in steps]
+    # A sum inside a product takes the place of the column before it.
+    after = [*steps[1:], ""]
+    product = problem.operator == "*"
+    columns = [step for step, nxt in zip(steps, after, strict=True) if not (product and "+" in nxt)]
+    results = [step.partition("=")[2] for step in columns]
     # The last result stands as it is, of the others the ones go down and the rest is carried.
     assert int(results[-1] + "".join(result[-1] for result in reversed(results[:-1]))) == problem.answer
 
 
 @given(problems)
 def test_a_step_a_digit(problem: items.Problem) -> None:
-    assert len(items.steps(problem)) == max(len(str(problem.a)), len(str(problem.b)))
+    columns = [step for step in items.steps(problem) if problem.operator in step]
+    assert len(columns) == max(len(str(problem.a)), len(str(problem.b)))
 
 
 @pytest.mark.parametrize(("question", "work"), [
@@ -59,7 +64,7 @@ def test_a_step_a_digit(problem: items.Problem) -> None:
     ("999+1", "9+1=10 9+0+1=10 9+0+1=10 #1000"),
     ("100-1", "10-1=9 10-0-1=9 1-0-1=0 #99"),
     ("50-50", "0-0=0 5-5=0 #0"),
-    ("6*47", "6*7=42 6*4+4=28 #282"),
+    ("6*47", "6*7=42 6*4=24 24+4=28 #282"),
     ("90*0", "0*0=0 9*0=0 #0"),
 ])  # fmt: skip
 def test_the_work_by_hand(question: str, work: str) -> None:

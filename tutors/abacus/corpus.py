@@ -99,7 +99,7 @@ def diagnose(question: str, attempt: str) -> tuple[int, str]:
     expected, written = items.work(question).split(" "), attempt.split(" ")
     for number, (right, wrong) in enumerate(zip(expected, written, strict=False), start=1):
         if right != wrong:
-            return number, _name_mistake(right, wrong)
+            return number, _name_mistake(right, wrong, product="*" in question)
     if len(written) < len(expected):
         return len(written) + 1, "missing"
     if len(written) > len(expected):
@@ -107,7 +107,10 @@ def diagnose(question: str, attempt: str) -> tuple[int, str]:
     raise ValueError(f"nothing is wrong with {attempt!r} as an answer to {question!r}")
 
 
-def _name_mistake(right: str, wrong: str) -> str:
+def _name_mistake(right: str, wrong: str, *, product: bool) -> str:
+    forgotten = product and "+" in right and wrong.partition("=")[0] != right.partition("=")[0]
+    if forgotten and (wrong.startswith("#") or _STEP.fullmatch(wrong)):
+        return "carry"
     if wrong.startswith("#"):
         return "final" if right.startswith("#") else "missing"
     if right.startswith("#"):
@@ -140,7 +143,11 @@ def slip(question: str, rng: random.Random) -> str:
 
 def _gather(steps: list[str]) -> str:
     """Put the result together from the results of the steps, as the pupil sees them."""
-    results = [step.partition("=")[2] for step in steps]
+    product = any("*" in step for step in steps)
+    following = [*steps[1:], ""]
+    # In a product the sum with what was carried takes the place of the column before it.
+    columns = [step for step, after in zip(steps, following, strict=True) if not (product and "+" in after)]
+    results = [step.partition("=")[2] for step in columns]
     number = results[-1] + "".join(result[-1] for result in reversed(results[:-1]))
     return f"#{int(number)}"
 
@@ -153,6 +160,10 @@ def _slip_fact(steps: list[str], rng: random.Random) -> list[str]:
 
 
 def _slip_carry(steps: list[str], rng: random.Random) -> list[str]:
+    carried = [place for place, step in enumerate(steps) if "*" in steps[0] and "+" in step]
+    if carried:
+        del steps[rng.choice(carried)]
+        return [*steps[:-1], _gather(steps[:-1])]
     place = rng.randrange(len(steps) - 1)
     left, _, right = steps[place].partition("=")
     terms = re.split(r"([-+*])", left)
@@ -254,14 +265,16 @@ def column_facts(rng: random.Random, count: int = 4) -> Document:
 
 
 def _column_fact(rng: random.Random) -> str:
-    operator, a, b = rng.choice("+-*"), rng.randrange(10), rng.randrange(10)
-    carried = rng.randrange(2)
+    operator, a, b = rng.choice("+-*c"), rng.randrange(10), rng.randrange(10)
     if operator == "*":
-        carried *= rng.randrange(max(1, b))
+        return f"{a}*{b}={a * b}"
+    if operator == "c":
+        carried = rng.randrange(1, 9)
+        return f"{a * b}+{carried}={a * b + carried}"
+    carried = rng.randrange(2)
     lifted = 10 * (operator == "-" and a - b - carried < 0)
-    value = {"+": a + b + carried, "-": a + lifted - b - carried, "*": a * b + carried}[operator]
-    sign = "-" if operator == "-" else "+"
-    return f"{a + lifted}{operator}{b}{f'{sign}{carried}' if carried else ''}={value}"
+    value = a + b + carried if operator == "+" else a + lifted - b - carried
+    return f"{a + lifted}{operator}{b}{f'{operator}1' if carried else ''}={value}"
 
 
 class NoviceCorpus:

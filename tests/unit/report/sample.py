@@ -385,7 +385,7 @@ def _examples() -> list[dict[str, Any]]:
             "question": "47*6",
             "attempt": None,
             "critique": None,
-            "answer": "7*6=42 4*6+4=28 #282",
+            "answer": "7*6=42 4*6=24 24+4=28 #282",
         },
         {
             "student": "ada",
