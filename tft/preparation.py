@@ -17,7 +17,7 @@ from tft.errors import Problem, UserError
 from tft.exams import Splits, Suite, make_splits, read_suite
 from tft.library import Library, fetch_weights, load_items
 from tft.ports import ItemSource
-from tft.records import digest
+from tft.records import Item, digest
 from tft.student import StudentRef
 from tft.tutor import TutorRef
 
@@ -42,9 +42,17 @@ class Prepared:
     """Digests of what the config names, by key of the config."""
 
     def held_out(self) -> tuple[str, ...]:
-        """List the fingerprints that may not be taught: of the curriculum's exams and of whole exams."""
-        suites = {item.fingerprint for _, suite in self.suites for item in suite.items}
-        return tuple(sorted(self.splits.fingerprints() | suites))
+        """List the fingerprints that may not be taught: of the curriculum's exams and of whole exams.
+
+        The facts of a table that is examined whole are left out: no longer problem can be worked without them, and a
+        student that may not rehearse them forgets them.
+        """
+        suites = {item for _, suite in self.suites for item in suite.items if not self._is_table(item)}
+        return tuple(sorted(self.splits.fingerprints() | {item.fingerprint for item in suites}))
+
+    def _is_table(self, item: Item) -> bool:
+        classified = self.source.classify(item.question)
+        return classified is not None and classified[0] in self.splits.examined_whole
 
     def identity(self) -> dict[str, Any]:
         """Give all that decides the result."""

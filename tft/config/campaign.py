@@ -121,7 +121,7 @@ class TuitionConfig(Frozen):
     """New lessons a skill and cycle, at most."""
     critiques: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of a skill's lessons that criticise the student's own attempts, once some of them are right."""
-    replay: Annotated[float, Field(ge=0, le=1)] = 0.3
+    replay: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of the training rows that rehearse mastered skills; 0 turns replay off."""
     max_drop: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Most that a skill may fall on the check before a checkpoint is refused."""
