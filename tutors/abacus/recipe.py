@@ -1,6 +1,6 @@
 """Make abacus, novice-a and novice-b from nothing.
 
-    python tutors/abacus/recipe.py                 # everything, about 45 minutes on 2 cores
+    python tutors/abacus/recipe.py                 # everything, about 25 minutes
     python tutors/abacus/recipe.py --only novices  # or one part: novices, novice-a, novice-b, tutor
 
 The novices come first: the tutor learns to criticise from the wrong attempts that they make before and while
