@@ -73,7 +73,7 @@ def _measure(seed: int, report: dict[str, Any], seconds: float) -> list[Row]:
             change = covered["change"]
             rows.append(Row(f"{who}-gsm8k", "covered GSM8K steps, gain", change["value"], "share", change["low"],
                             change["high"], "interval above 0", change["low"] > 0))  # fmt: skip
-        losses = {name: -student["skills"][name]["change"]["value"] for name in TABLES}
+        losses = {name: 0.0 - student["skills"][name]["change"]["value"] for name in TABLES}
         worst = max(losses, key=losses.__getitem__)
         rows.append(Row(f"{who}-kept", "worst loss of a retention skill", losses[worst], "share", target="<= 0.05",
                         met=losses[worst] <= 0.05, note=worst))  # fmt: skip

@@ -58,4 +58,5 @@ def _line(row: dict[str, Any]) -> str:
 def _show(value: float | None, unit: str) -> str:
     if value is None:
         return "not measured"
+    value += 0.0  # no minus before a zero
     return f"{100 * value:.1f} %" if unit == "share" else f"{value:.4g} {unit}"
