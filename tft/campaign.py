@@ -88,7 +88,6 @@ class Campaign:
     async def run(self) -> None:
         """Go round until every student has stopped for a reason."""
         await asyncio.gather(*(self._sit_finals(pupil, 0) for pupil in self.pupils))
-        cycle = 0
         for cycle in range(1, self._config.tuition.cycles + 1):
             active = [pupil for pupil in self.pupils if pupil.stop is None]
             if not active:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator, Sequence
 
-    from tft.records import Attempt, Item, Mastery, Message, Syllabus, Verdict
+    from tft.records import Item, Message, Verdict
 
 Result = TypeVar("Result")
 
@@ -82,20 +82,6 @@ class ItemSource(Protocol):
 
     def fingerprint(self, question: str) -> str:
         """Give the same text for all questions that ask the same."""
-
-
-class Student(Protocol):
-    """A model that can answer questions."""
-
-    def attempt(self, items: Sequence[Item], sampling: Sampling) -> list[Attempt]:
-        """Answer every item, in the order they came."""
-
-
-class Planner(Protocol):
-    """Decides what one student is taught in one cycle."""
-
-    def __call__(self, student: str, cycle: int, mastery: dict[str, Mastery], **evidence: Any) -> Syllabus:
-        """Plan from what is known."""
 
 
 class Executor(Protocol):

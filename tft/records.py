@@ -210,8 +210,6 @@ class Tuition:
     kind: LessonKind
     lessons: int
     reason: str
-    levels: tuple[int, ...] = ()
-    """Levels to draw from; empty for those of the skill."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,11 +79,9 @@ def run_campaign(path: Path, overrides: Sequence[str], out: Path | None, fork: b
     """
     config = read_config(CampaignConfig, path, overrides)
     folder = (out or Path("runs") / config.campaign).resolve()
-    # Library and data are read offline unless a name leads to the hub.
-    prepared = prepare(config, Library(path.resolve().parent), folder)
     if fork:
-        folder = _free_folder(folder, prepared)
-        prepared = prepare(config, Library(path.resolve().parent), folder)
+        folder = _free_folder(folder)
+    prepared = prepare(config, Library(path.resolve().parent), folder)
     _refuse_other_config(prepared)
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
@@ -136,6 +134,7 @@ def _keep_final(folder: Path, student: str, checkpoint: str | None) -> str | Non
 def _write_setting(prepared: Prepared, ledger: Ledger) -> None:
     """Write down what the campaign is, so that a report needs the ledger alone."""
     config = prepared.config
+    found = environment()
     ledger.set_fact("identity", prepared.identity())
     ledger.set_fact("setting", {
         "campaign": config.campaign,
@@ -162,12 +161,12 @@ def _write_setting(prepared: Prepared, ledger: Ledger) -> None:
         ],
         "curriculum": {"name": prepared.curriculum.curriculum, "license": prepared.curriculum.license,
                        "digest": prepared.contents["curriculum"], "description": prepared.curriculum.description},
-        "environment": environment(),
+        "environment": found,
     })  # fmt: skip
     (prepared.folder / "config.yaml").write_text(
         yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), encoding="utf-8"
     )
-    (prepared.folder / "environment.json").write_text(json.dumps(environment(), indent=1) + "\n")
+    (prepared.folder / "environment.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 def environment() -> dict[str, Any]:
@@ -223,12 +222,12 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any,
         yield path, old, new
 
 
-def _free_folder(folder: Path, prepared: Prepared) -> Path:
+def _free_folder(folder: Path) -> Path:
     for number in range(2, 1000):
         candidate = folder.with_name(f"{folder.name}-{number}")
         if not candidate.exists():
             return candidate
-    raise UserError(Problem("has too many forks", value=str(folder), remedy=f"name one with --out; {prepared.folder}"))
+    raise UserError(Problem("has too many forks", value=str(folder), remedy="name one with --out"))
 
 
 @contextmanager

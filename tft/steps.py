@@ -11,7 +11,7 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tft.ledger import Ledger, Step
-from tft.records import digest, dump, load
+from tft.records import Checkpoint, Curated, Decision, Offered, Sitting, Syllabus, digest, dump, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,8 +109,6 @@ def _only_says_where(field: str) -> bool:
 
 def describe(result: Any) -> str:
     """Say in a few words what came out of a stage."""
-    from tft.records import Checkpoint, Curated, Decision, Offered, Sitting, Syllabus
-
     match result:
         case Sitting():
             right = sum(answer.verdict.passed for answer in result.answers)
