@@ -17,7 +17,8 @@ from tft.library import Library, fingerprint_model, load_items, shipped
 from tft.ports import Sampling
 from tft.records import Item
 from tft.statistics import wilson_interval
-from tft.student import StudentRef, attempt
+from tft.student import StudentRef
+from tft.student.models import attempt
 from tft.tutor import Tutor, TutorRef, open_tutor
 
 sys.path[:0] = [str(shipped() / "tutors" / "abacus"), str(shipped() / "curricula" / "arithmetic")]

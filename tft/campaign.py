@@ -20,7 +20,7 @@ from tft.config.campaign import StudentConfig
 from tft.curriculum import Evidence, estimate, mean_score, plan, reflect
 from tft.errors import BudgetError
 from tft.exams.examiner import SitRequest, sit
-from tft.lessons import CritiqueRequest, CurateRequest, ReplayRequest, criticise, curate, rehearse
+from tft.lessons import CritiqueRequest, CurateRequest, ReplayRequest, criticise, curate, rehearse, review
 from tft.records import (
     Checkpoint,
     Curated,
@@ -58,6 +58,8 @@ class Pupil:
     roll_backs: int = 0
     read: dict[str, int] = field(default_factory=dict)
     """How far it has read each shelf."""
+    notebook: dict[str, list[Lesson]] = field(default_factory=dict)
+    """The lessons it was trained on, by skill."""
     stop: StopReason | None = None
 
     @property
@@ -125,8 +127,9 @@ class Campaign:
         pupil.known = estimate([probe, pupil.check])
 
     def _plan(self, pupil: Pupil, cycle: int) -> Syllabus:
+        shown = {skill: len(lessons) for skill, lessons in pupil.notebook.items()}
         syllabus = plan(
-            pupil.config.id, cycle, self._prepared.skills, pupil.known, self._config.tuition, pupil.roll_backs
+            pupil.config.id, cycle, self._prepared.skills, pupil.known, self._config.tuition, shown, pupil.roll_backs
         )
         self._steps.note(syllabus, name="plan", student=pupil.config.id, cycle=cycle)
         return syllabus
@@ -138,8 +141,8 @@ class Campaign:
         for line in syllabus.tuition:
             by_skill.setdefault(line.skill, []).append(line)
         for skill, lines in by_skill.items():
-            counts = {line.kind: line.lessons for line in lines}
-            if "replay" in counts:
+            counts = {line.kind: line.lessons for line in lines if line.kind != "replay"}
+            if not counts:
                 continue
             shown = await self._shelf.take(skill, pupil.read.get(skill, 0), sum(counts.values()))
             pupil.read[skill] = pupil.read.get(skill, 0) + len(shown)
@@ -150,9 +153,16 @@ class Campaign:
                 lessons += critiques
             lessons += shown[: counts.get("demonstration", 0)]
         rows = {line.skill: line.lessons for line in syllabus.tuition if line.kind == "replay"}
-        if rows and lessons:
-            lessons += (await self._rehearse(pupil, syllabus.cycle, rows)).lessons
-        return lessons
+        return lessons + await self._replay(pupil, syllabus.cycle, rows) if lessons else []
+
+    async def _replay(self, pupil: Pupil, cycle: int, rows: dict[str, int]) -> list[Lesson]:
+        """Let a student read again what it was shown, and rehearse what it knew before."""
+        seed = self._seed("replay", pupil, cycle)
+        again = [
+            lesson for skill, known in pupil.notebook.items() for lesson in review(known, rows.get(skill, 0), seed)
+        ]
+        known = {skill: count for skill, count in rows.items() if skill not in pupil.notebook}
+        return again + list((await self._rehearse(pupil, cycle, known, seed)).lessons) if known else again
 
     async def _criticise(self, pupil: Pupil, cycle: int, skill: str, shown: list[Lesson], count: int) -> list[Lesson]:
         """Let a student attempt items, and the tutor criticise what went wrong."""
@@ -174,7 +184,7 @@ class Campaign:
         self._shelf.used += offered.usage
         return list(offered.lessons)
 
-    async def _rehearse(self, pupil: Pupil, cycle: int, rows: dict[str, int]) -> Offered:
+    async def _rehearse(self, pupil: Pupil, cycle: int, rows: dict[str, int], seed: int) -> Offered:
         request = ReplayRequest(
             student=pupil.ref,
             items_path=self._prepared.items_path,
@@ -182,7 +192,7 @@ class Campaign:
             held_out=self._held_out,
             grader=self._prepared.curriculum.grader,
             max_tokens=self._config.exams.max_tokens,
-            seed=self._seed("replay", pupil, cycle),
+            seed=seed,
         )
         return await self._steps.run(
             Offered, pupil.place, rehearse, request, name="rehearse", student=pupil.config.id, cycle=cycle
@@ -199,6 +209,9 @@ class Campaign:
     async def _learn(self, pupil: Pupil, syllabus: Syllabus, kept: list[Lesson]) -> None:
         """Train, examine, and decide whether that was worth keeping."""
         cycle = syllabus.cycle
+        for lesson in kept:
+            if lesson.kind != "replay":
+                pupil.notebook.setdefault(lesson.item.skill, []).append(lesson)
         folder = self._prepared.folder / "students" / pupil.config.id / f"cycle-{cycle}"
         request = TrainRequest(
             student=pupil.ref,

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from tft import __version__
-from tft.campaign import Campaign
 from tft.cluster import open_executor
 from tft.config import CampaignConfig, read_config
 from tft.errors import PrerequisiteError, Problem, TFTError, UserError
@@ -102,6 +101,9 @@ def run_campaign(path: Path, overrides: Sequence[str], out: Path | None, fork: b
 
 async def _go_round(prepared: Prepared, ledger: Ledger, clock: Clock) -> None:
     executor = open_executor(prepared.config)
+    # Torch comes with it, which takes seconds; the workers start meanwhile.
+    from tft.campaign import Campaign
+
     try:
         steps = Steps(ledger, executor, clock)
         campaign = Campaign(prepared, steps, clock.earlier)

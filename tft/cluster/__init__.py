@@ -23,4 +23,6 @@ def open_executor(config: CampaignConfig) -> Executor:
         return InlineExecutor(config.threads)
     from tft.cluster.ray import RayExecutor
 
-    return RayExecutor(config.cluster, config.threads)
+    executor = RayExecutor(config.cluster, config.threads)
+    executor.prepare([*(f"student/{student.id}" for student in config.students), "tutor"])
+    return executor

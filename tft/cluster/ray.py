@@ -15,7 +15,7 @@ from tft.cluster.performing import perform, threads_of
 from tft.errors import PrerequisiteError, StageError, TFTError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tft.config.campaign import RayCluster, ThreadsConfig
 
@@ -25,6 +25,10 @@ _LOGICAL_CPUS = 8
 
 class Worker:
     """Lives in an actor and runs the stages of one place."""
+
+    def __init__(self) -> None:
+        # Every stage needs it. Imported now, it does not hold up the first one.
+        import transformers.modeling_utils  # noqa: F401
 
     def run(self, stage: Callable[[Any], Result], request: Any, threads: int) -> tuple[Result, float]:
         """Run a stage."""
@@ -98,6 +102,11 @@ class RayExecutor:
             else:
                 return answer
         raise AssertionError("the last retry returns or raises")
+
+    def prepare(self, places: Iterable[str]) -> None:
+        """Begin to start the actors of places, so that nobody waits for them later."""
+        for place in places:
+            self._actor(place)
 
     def _actor(self, place: str) -> Any:
         if place not in self._actors:

@@ -2,7 +2,8 @@
 
 A mastered skill gets no tuition, only a little replay; a skill whose needs are not mastered waits; the rest are
 taught, more the weaker they are. Nothing right yet means demonstrations; once something is right, a share of the
-lessons criticise the student's own mistakes.
+lessons criticise the student's own mistakes. What a student was shown in earlier cycles it reads again in part,
+mastered or not, because new lessons alone push the old ones out.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from tft.curriculum.mastery import mastered
 from tft.records import LessonKind, Mastery, Syllabus, Tuition
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tft.config.campaign import TuitionConfig
     from tft.config.cards import SkillCard
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 _SOME_RIGHT = 0.1
 _LEAST_SHARE = 0.25
 _AFTER_ROLL_BACK = 0.5
-_LATER = 0.5
-"""After the first cycle: the rate that teaches a beginner disturbs what it has learned since."""
+_LATER = 0.7
+"""For each cycle after the first: the rate that teaches a beginner disturbs what it has learned since."""
+_SLOWEST = 0.5
 _MOST_REPLAY = 0.5
-_FRESH = 3
-"""How much more a skill of the curriculum is rehearsed than one that was known before: it is younger and longer."""
+_LONGER = 3
+"""How much more a skill of the curriculum is rehearsed than one that only has to be kept: its answers are longer."""
 
 
 def plan(
@@ -35,6 +37,7 @@ def plan(
     skills: Mapping[str, SkillCard],
     known: Mapping[str, Mastery],
     config: TuitionConfig,
+    shown: Mapping[str, int] | None = None,
     roll_backs: int = 0,
 ) -> Syllabus:
     """Plan one cycle of one student.
@@ -45,6 +48,7 @@ def plan(
         skills: the curriculum's skills.
         known: mastery by skill, as probe and check found it.
         config: how much is taught, and in which ways.
+        shown: lessons it had in earlier cycles, by skill.
         roll_backs: checkpoints refused in a row; each halves the learning rate and adds to the replay.
     """
     tuition: list[Tuition] = []
@@ -59,17 +63,23 @@ def plan(
                 waiting[name] = f"needs {', '.join(missing)}"
             else:
                 tuition += _teach(name, known.get(name), config)
-    replayed = [name for name in held if skills[name].role != "stretch"]
     if tuition:
-        weights = {name: _FRESH if skills[name].role == "taught" else 1 for name in replayed}
-        tuition += _rehearse(weights, sum(line.lessons for line in tuition), config.replay, roll_backs)
+        shown = shown or {}
+        new = sum(line.lessons for line in tuition)
+        tuition += _review(shown, held, min(1.0, config.review * (1 + roll_backs)))
+        weights = {
+            name: _LONGER if skills[name].role == "taught" else 1
+            for name in held
+            if skills[name].role != "stretch" and not shown.get(name)
+        }
+        tuition += _rehearse(weights, new, config.replay, roll_backs)
     return Syllabus(
         student=student,
         cycle=cycle,
         tuition=tuple(tuition),
         waiting=waiting,
         mastered=tuple(held),
-        learning_rate_scale=_AFTER_ROLL_BACK**roll_backs * (_LATER if cycle > 1 else 1.0),
+        learning_rate_scale=_AFTER_ROLL_BACK**roll_backs * max(_SLOWEST, _LATER ** (cycle - 1)),
     )
 
 
@@ -89,6 +99,12 @@ def _teach(skill: str, known: Mastery | None, config: TuitionConfig) -> list[Tui
         kinds["demonstration"] = (lessons - critiques, "not yet safe, so more worked answers")
         kinds["critique"] = (critiques, "some right, so its own mistakes can teach it")
     return [Tuition(skill, kind, count, f"{evidence}: {reason}") for kind, (count, reason) in kinds.items() if count]
+
+
+def _review(shown: Mapping[str, int], held: Sequence[str], share: float) -> list[Tuition]:
+    reasons = {True: "mastered: no new tuition, only what it was shown, so that it stays", False: "shown before"}
+    rows = {skill: round(count * share) for skill, count in shown.items()}
+    return [Tuition(skill, "replay", count, reasons[skill in held]) for skill, count in rows.items() if count]
 
 
 def _rehearse(weights: dict[str, int], lessons: int, share: float, roll_backs: int) -> list[Tuition]:

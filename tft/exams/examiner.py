@@ -11,7 +11,8 @@ from tft.config.cards import GraderConfig
 from tft.graders import make_grader
 from tft.ports import Sampling
 from tft.records import Answered, Item, Sitting, Verdict
-from tft.student import StudentRef, attempt
+from tft.student import StudentRef
+from tft.student.models import attempt
 
 
 @dataclass(frozen=True, slots=True)

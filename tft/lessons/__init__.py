@@ -3,7 +3,7 @@
 from tft.lessons.critiques import CritiqueRequest, criticise
 from tft.lessons.curation import CurateRequest, curate
 from tft.lessons.demonstrations import DemonstrationRequest, demonstrate
-from tft.lessons.replay import ReplayRequest, rehearse
+from tft.lessons.replay import ReplayRequest, rehearse, review
 
 __all__ = [
     "CritiqueRequest",
@@ -14,4 +14,5 @@ __all__ = [
     "curate",
     "demonstrate",
     "rehearse",
+    "review",
 ]

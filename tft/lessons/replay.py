@@ -1,20 +1,27 @@
-"""Replay: a student rehearses skills it has mastered, on its own right answers, so that they stay.
+"""Replay: what a student can do already, it does again beside the new, so that it stays. It costs no tutor tokens.
 
-It costs no tutor tokens. Where a skill has few items, they are repeated until the rows are full.
+What it was shown in earlier cycles it reads again (:func:`review`). A skill it mastered without tuition it rehearses
+on its own right answers (:func:`rehearse`); where such a skill has few items, they are repeated until the rows are
+full.
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tft.config.cards import GraderConfig
 from tft.graders import make_grader
 from tft.library import load_items
 from tft.ports import Sampling
 from tft.records import Attempt, Example, Item, Lesson, Lineage, Message, Offered, Rejection, Usage, Verdict, digest
-from tft.student import StudentRef, attempt
+from tft.student import StudentRef
+from tft.student.models import attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _PATIENCE = 2_000
 
@@ -33,6 +40,12 @@ class ReplayRequest:
     grader: GraderConfig
     max_tokens: int
     seed: int
+
+
+def review(lessons: Sequence[Lesson], count: int, seed: int) -> list[Lesson]:
+    """Pick lessons of earlier cycles to read again, at random and without repetition."""
+    picked = random.Random(f"review {seed}").sample(range(len(lessons)), min(count, len(lessons)))
+    return [replace(lessons[place], kind="replay") for place in sorted(picked)]
 
 
 def rehearse(request: ReplayRequest) -> Offered:

@@ -1,6 +1,9 @@
-"""A student: a base model plus what it has learned, kept in verified checkpoint folders."""
+"""A student: a base model plus what it has learned, kept in verified checkpoint folders.
+
+``tft.student.models`` opens one; it is imported by itself, because torch comes with it.
+"""
 
 from tft.student.checkpoints import read_checkpoint, write_checkpoint
-from tft.student.models import StudentRef, adapt, attempt, open_student
+from tft.student.ref import StudentRef
 
-__all__ = ["StudentRef", "adapt", "attempt", "open_student", "read_checkpoint", "write_checkpoint"]
+__all__ = ["StudentRef", "read_checkpoint", "write_checkpoint"]

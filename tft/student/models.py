@@ -1,16 +1,17 @@
-"""Load a student, adapt it, and let it answer questions."""
+"""Open a student, adapt it, and let it answer questions.
+
+PEFT is imported where an adapter is: it takes seconds, which tutors and fully trained students need not spend.
+"""
 
 from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
 
 from tft.config.campaign import FullAdapter, LoraAdapter
 from tft.engines.transformers import TransformersEngine, load_model
@@ -20,28 +21,14 @@ from tft.student.checkpoints import read_checkpoint
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from tft.ports import Sampling
+    from tft.student.ref import StudentRef
 
 # peft 0.21 asks transformers by a name that has been deprecated since; a user can do nothing about it.
 warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
-
-
-@dataclass(frozen=True, slots=True)
-class StudentRef:
-    """All it takes to open a student anywhere."""
-
-    id: str
-    base_path: str
-    """Folder or hub name of the base model."""
-    base: str
-    """Fingerprint of the base model."""
-    adapter: FullAdapter | LoraAdapter
-    checkpoint_path: str | None = None
-    """Folder of what it has learned; None for the base model."""
-    digest: str | None = None
-    """sha256 of the checkpoint's manifest."""
 
 
 @lru_cache(maxsize=2)
@@ -57,6 +44,8 @@ def open_student(student: StudentRef) -> TransformersEngine:
     whole = learned if learned is not None and isinstance(student.adapter, FullAdapter) else Path(student.base_path)
     model, tokenizer = load_model(whole if whole.is_dir() else student.base_path)
     if learned is not None and isinstance(student.adapter, LoraAdapter):
+        from peft import PeftModel
+
         model = PeftModel.from_pretrained(model, learned).merge_and_unload().eval()
     return TransformersEngine(model, tokenizer, student.digest or student.base)
 
@@ -69,6 +58,8 @@ def adapt(student: StudentRef, seed: int) -> tuple[PreTrainedModel | PeftModel, 
     if isinstance(student.adapter, FullAdapter):
         model, tokenizer = load_model(learned or student.base_path, training=True)
         return model, tokenizer
+    from peft import LoraConfig, PeftModel, get_peft_model
+
     model, tokenizer = load_model(student.base_path, training=True)
     if learned is not None:
         return _in_order(PeftModel.from_pretrained(model, learned, is_trainable=True)), tokenizer

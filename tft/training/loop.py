@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tft.config.campaign import FullAdapter, TrainingConfig
+from tft.config.campaign import FullAdapter, LoraAdapter, TrainingConfig
 from tft.errors import StageError
 from tft.records import Checkpoint, Lesson
-from tft.student import StudentRef, adapt, write_checkpoint
-from tft.training.lora import merge_while_training
+from tft.student import StudentRef, write_checkpoint
+from tft.student.models import adapt
 from tft.training.rows import Row, batches, collate, encode
 from tft.training.sft import sft_loss
 
@@ -59,7 +59,11 @@ def train(request: TrainRequest) -> Checkpoint:
     """
     model, tokenizer = adapt(request.student, request.seed)
     rows = encode(request.lessons, tokenizer)
-    merge_while_training(model)
+    if isinstance(request.student.adapter, LoraAdapter):
+        # PEFT takes seconds to import, and a student whose weights are all trained does without.
+        from tft.training.lora import merge_while_training
+
+        merge_while_training(model)
     model.train()
     with matrix_products(request.config.precision):
         losses, tokens = _run(model, rows, request, tokenizer.pad_token_id)

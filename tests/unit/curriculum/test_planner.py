@@ -26,7 +26,7 @@ def known(**scores: int) -> dict[str, Mastery]:
 
 
 def make(config: TuitionConfig = CONFIG, roll_backs: int = 0, **scores: int) -> Syllabus:
-    return plan("ada", 1, SKILLS, known(**scores), config, roll_backs)
+    return plan("ada", 1, SKILLS, known(**scores), config, roll_backs=roll_backs)
 
 
 def taught(syllabus: Syllabus) -> dict[str, int]:
@@ -156,3 +156,22 @@ def test_the_learning_rate_does_not_grow_from_cycle_to_cycle() -> None:
     assert scales[0] == 1.0
     assert scales == sorted(scales, reverse=True)
     assert all(scale > 0 for scale in scales)
+
+
+def test_what_was_shown_before_is_read_again_in_part() -> None:
+    syllabus = plan("ada", 2, SKILLS, known(facts=100, short=40), CONFIG, {"short": 100, "facts": 40})
+    again = {line.skill: line.lessons for line in syllabus.tuition if line.kind == "replay"}
+    assert again == {"short": round(100 * CONFIG.review), "facts": round(40 * CONFIG.review)}
+
+
+def test_nothing_is_read_again_where_nothing_new_is_taught() -> None:
+    mastered_all = known(**dict.fromkeys(SKILLS, 100))
+    assert plan("ada", 2, SKILLS, mastered_all, CONFIG, {"short": 100}).tuition == ()
+
+
+def test_a_roll_back_adds_to_what_is_read_again() -> None:
+    def again(roll_backs: int) -> int:
+        syllabus = plan("ada", 2, SKILLS, known(facts=100), CONFIG, {"short": 100}, roll_backs)
+        return next(line.lessons for line in syllabus.tuition if line.kind == "replay" and line.skill == "short")
+
+    assert [again(roll_backs) for roll_backs in (0, 1, 5)] == [50, 100, 100]

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import items
 import pytest
 
 from tft.config.cards import GraderConfig
-from tft.lessons import CurateRequest, ReplayRequest, curate, rehearse
+from tft.lessons import CurateRequest, ReplayRequest, curate, rehearse, review
 from tft.records import Offered, Usage
 from tft.student import StudentRef
 
@@ -74,3 +75,12 @@ def test_the_seed_decides_what_is_rehearsed(ada: StudentRef) -> None:
     first, again, other = (offer(ada, {"add_1": 8}, seed=seed) for seed in (1, 1, 2))
     assert first == again
     assert [it.item.question for it in first.lessons] != [it.item.question for it in other.lessons]
+
+
+def test_a_review_takes_lessons_once_each_and_says_they_are_replay(ada: StudentRef) -> None:
+    lessons = [replace(lesson, kind="demonstration") for lesson in offer(ada, {"add_1": 9}).lessons]
+    picked = review(lessons, 4, seed=1)
+    assert len({lesson.id for lesson in picked}) == 4
+    assert {lesson.kind for lesson in picked} == {"replay"}
+    assert picked == review(lessons, 4, seed=1)
+    assert len(review(lessons, 20, seed=1)) == 9

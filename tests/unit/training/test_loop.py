@@ -19,7 +19,8 @@ from tft.config.campaign import FullAdapter, LoraAdapter, TrainingConfig
 from tft.engines.transformers import load_model
 from tft.errors import StageError
 from tft.ports import Sampling
-from tft.student import StudentRef, adapt, attempt, read_checkpoint
+from tft.student import StudentRef, read_checkpoint
+from tft.student.models import adapt, attempt
 from tft.training import TrainRequest, loop, train
 from tft.training.loop import default_learning_rate, learning_rate_at, matrix_products
 
