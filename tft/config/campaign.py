@@ -117,6 +117,8 @@ class TuitionConfig(Frozen):
     """Kinds of lesson: ``auto`` chooses by evidence, the others pin one."""
     mastery: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Share of right answers from which a skill counts as mastered."""
+    ready: Annotated[float, Field(gt=0, lt=1)] = 0.75
+    """Share of right answers from which a skill can be built on: those that need it no longer wait."""
     lessons: Annotated[int, Field(ge=1)] = 1200
     """New lessons a skill and cycle, at most."""
     critiques: Annotated[float, Field(ge=0, le=1)] = 0.25

@@ -1,6 +1,6 @@
 """The planner: from what a student can do to what it is taught, with the reason for every line.
 
-A mastered skill gets no tuition, only a little replay; a skill whose needs are not mastered waits; the rest are
+A mastered skill gets no tuition, only a little replay; a skill whose needs are not within reach waits; the rest are
 taught, more the weaker they are. Nothing right yet means demonstrations; once something is right, a share of the
 lessons criticise the student's own mistakes. What a student was shown in earlier cycles it reads again in part,
 mastered or not, because new lessons alone push the old ones out.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tft.config.campaign import TuitionConfig
     from tft.config.cards import SkillCard
 
-_SOME_RIGHT = 0.1
+_SOME_RIGHT = 0.25
 _LEAST_SHARE = 0.25
 _AFTER_ROLL_BACK = 0.5
 _LATER = 0.7
@@ -58,7 +58,7 @@ def plan(
         if mastered(known.get(name), config.mastery):
             held.append(name)
         elif skill.role == "taught":
-            missing = [need for need in skill.needs if need in skills and not mastered(known.get(need), config.mastery)]
+            missing = [need for need in skill.needs if need in skills and not mastered(known.get(need), config.ready)]
             if missing:
                 waiting[name] = f"needs {', '.join(missing)}"
             else:
