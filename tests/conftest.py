@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,14 @@ def ada(novice: Path) -> StudentRef:
     from tft.student import StudentRef
 
     return StudentRef("ada", str(novice), fingerprint_model(str(novice)), FullAdapter())
+
+
+@pytest.fixture
+def free_port() -> int:
+    """Give a port that nobody listens at."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
 
 
 @pytest.fixture

@@ -172,7 +172,11 @@ class Campaign:
         if not wrong or self._shelf.spent:
             return []
         request = CritiqueRequest(
-            self._prepared.tutor, wrong, self._prepared.tutor_card.longest_attempt, self._shelf.allowance()
+            tutor=self._prepared.tutor,
+            answered=wrong,
+            longest=self._prepared.tutor_card.longest_attempt,
+            marker=self._prepared.curriculum.grader.marker,
+            allowance=self._shelf.allowance(),
         )
         try:
             offered = await self._steps.run(

@@ -22,6 +22,8 @@ class Sampling:
     temperature: float = 0.0
     """0 is greedy."""
     seed: int = 0
+    schema: dict[str, Any] | None = None
+    """JSON schema of the answer, for engines that can hold a model to one; None where any text will do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,9 @@ class Generation:
     """Tokens written, the end included."""
     finished: bool
     """False where ``max_tokens`` cut it off."""
-    logprob: float
-    """Sum of the log-probabilities of the tokens written, in nats, under the untempered model."""
+    logprob: float | None
+    """Sum of the log-probabilities of the tokens written, in nats, under the untempered model; None where the engine
+    was not asked, or cannot say."""
 
 
 @dataclass(frozen=True, slots=True)

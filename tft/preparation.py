@@ -99,20 +99,23 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
 
 
 def _tutor(config: CampaignConfig, library: Library, card: TutorCard, folder: Path, run: Path) -> TutorRef:
+    engine = config.tutor.engine or card.engine
     named = config.tutor.model or card.model
     if named is None:
         raise UserError(
             Problem(f"the tutor {card.tutor} brings no model of its own", key="tutor.model", remedy="name one")
         )
-    address, fingerprint = fetch_weights(library.model(named, card_folder=folder), "tutor.model")
-    engine = config.tutor.engine or card.engine
+    if engine.type == "endpoint":
+        # Nobody here can see its weights; the name stands for them.
+        address = fingerprint = engine.model or named
+    else:
+        address, fingerprint = fetch_weights(library.model(named, card_folder=folder), "tutor.model")
     cache = Path(config.cache).expanduser() if config.cache else run.parent / "cache"
     return TutorRef(
         card_path=str((folder / "tutor.yaml").resolve()),
         model_path=address,
         fingerprint=fingerprint,
-        engine=engine.type,
-        batch_size=engine.batch_size,
+        engine=engine,
         cache_path=str(cache.resolve()),
     )
 

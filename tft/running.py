@@ -145,7 +145,7 @@ def _write_setting(prepared: Prepared, ledger: Ledger) -> None:
         "tutor": {
             "id": prepared.tutor_card.tutor,
             "model": config.tutor.model or prepared.tutor_card.model,
-            "engine": prepared.tutor.engine,
+            "engine": prepared.tutor.engine.type,
             "fingerprint": prepared.tutor.fingerprint,
             "license": prepared.tutor_card.license,
             "description": prepared.tutor_card.description,

@@ -82,6 +82,8 @@ class Shelf:
             tutor=self._prepared.tutor,
             items_path=self._prepared.items_path,
             skill=skill,
+            title=self._prepared.skills[skill].title,
+            marker=self._prepared.curriculum.grader.marker,
             levels=self._prepared.skills[skill].levels,
             number=row.batches,
             size=LESSONS_A_BATCH,

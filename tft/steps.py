@@ -10,6 +10,7 @@ import time
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from tft.config import Frozen
 from tft.ledger import Ledger, Step
 from tft.records import Checkpoint, Curated, Decision, Offered, Sitting, Syllabus, digest, dump, load
 
@@ -98,6 +99,8 @@ def content(value: Any) -> Any:
     if is_dataclass(value):
         names = [field.name for field in fields(value)]
         return {name: content(getattr(value, name)) for name in names if not _only_says_where(name)}
+    if isinstance(value, Frozen):
+        return value.identity()
     if isinstance(value, dict):
         return {key: content(inner) for key, inner in value.items()}
     return [content(inner) for inner in value] if isinstance(value, list | tuple) else dump(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,10 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from tests.endpoint import serve
+from tests.remote import elsewhere
+from tft.config.campaign import EndpointEngineConfig, TransformersEngineConfig, VLLMEngineConfig
+from tft.engines.endpoint import EndpointEngine
 from tft.engines.transformers import TransformersEngine
 from tft.ports import Engine, Generation, Sampling
 from tft.records import Message
@@ -19,6 +23,9 @@ if TYPE_CHECKING:
 
 QUESTIONS = ["3+4", "27+58", "9*9", "123+456", "8-3", "12+7", "99+1", "write add_1 level 1", "7+8", "40*2", "1", "?"]
 GREEDY = Sampling(24)
+VLLM = VLLMEngineConfig(
+    dtype="float32", context=256, sequences=64, cpu_cache_gib=1, block_size=32, eager=True, logprobs=True
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -31,10 +38,24 @@ def texts(generations: Sequence[Generation]) -> list[str]:
     return [generation.text for generation in generations]
 
 
-@pytest.fixture(scope="module", params=["transformers"])
-def engine(request: pytest.FixtureRequest, novice: Path) -> Engine:
+@pytest.fixture(scope="module")
+def embedded(novice: Path) -> TransformersEngine:
+    return TransformersEngine.open(str(novice), "novice", TransformersEngineConfig())
+
+
+@pytest.fixture(scope="module", params=["transformers", "endpoint", "vllm"])
+def engine(request: pytest.FixtureRequest, novice: Path, embedded: TransformersEngine) -> Iterator[Engine]:
     """Give each engine there is, with the same weights."""
-    return {"transformers": TransformersEngine.open}[request.param](str(novice), "novice")
+    if request.param == "transformers":
+        yield embedded
+        return
+    if request.param == "vllm":
+        with elsewhere(str(novice), "novice", VLLM) as remote:
+            yield remote
+        return
+    with serve(embedded) as server:
+        config = EndpointEngineConfig(url=server.url, tokenizer=str(novice), logprobs=True)
+        yield EndpointEngine.open("novice", "novice", config)
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +167,8 @@ def test_questions_without_completions_are_refused(engine: Engine) -> None:
         engine.score(ask("3+4", "27+58"), ["#7"])
 
 
-def test_the_fingerprint_names_all_that_decides_an_answer(engine: Engine) -> None:
-    assert isinstance(engine, TransformersEngine)
+def test_the_fingerprint_names_all_that_decides_an_answer(embedded: TransformersEngine) -> None:
+    engine = embedded
     names = {
         engine.fingerprint,
         TransformersEngine(engine.model, engine.tokenizer, "other").fingerprint,
@@ -158,8 +179,8 @@ def test_the_fingerprint_names_all_that_decides_an_answer(engine: Engine) -> Non
     assert len(names) == 4
 
 
-def test_small_batches_give_the_same_greedy_answers(engine: Engine) -> None:
-    assert isinstance(engine, TransformersEngine)
+def test_small_batches_give_the_same_greedy_answers(embedded: TransformersEngine) -> None:
+    engine = embedded
     small = TransformersEngine(engine.model, engine.tokenizer, "novice", batch_size=3)
     assert texts(small.generate(ask(*QUESTIONS), GREEDY)) == texts(engine.generate(ask(*QUESTIONS), GREEDY))
     pairs = zip(small.score(ask(*QUESTIONS), QUESTIONS), engine.score(ask(*QUESTIONS), QUESTIONS), strict=True)

@@ -43,7 +43,11 @@ class FakeSteps:
 def make(steps: FakeSteps, tokens: int | None = None, out_of_time: Callable[[], bool] = lambda: False) -> Shelf:
     budget = SimpleNamespace(tutor_tokens=tokens)
     prepared = SimpleNamespace(
-        config=SimpleNamespace(budget=budget, seed=7), skills=SKILLS, tutor="abacus", items_path="items.py"
+        config=SimpleNamespace(budget=budget, seed=7),
+        skills=SKILLS,
+        tutor="abacus",
+        items_path="items.py",
+        curriculum=SimpleNamespace(grader=SimpleNamespace(marker="#")),
     )
     return Shelf(cast("Any", prepared), ("5+27",), cast("Any", steps), out_of_time)
 
@@ -78,8 +82,8 @@ def test_a_request_says_all_that_a_batch_depends_on() -> None:
     take(shelf, BATCH, 1)
     first, second = steps.asked
     assert first == DemonstrationRequest(
-        tutor="abacus", items_path="items.py", skill="add_2", levels=2, number=0, size=BATCH,
-        known=(), held_out=("5+27",), seed=7, allowance=1_000_000,
+        tutor="abacus", items_path="items.py", skill="add_2", title="add", levels=2, marker="#", number=0,
+        size=BATCH, known=(), held_out=("5+27",), seed=7, allowance=1_000_000,
     )  # fmt: skip
     assert second.known == tuple(sorted(take(shelf, 0, BATCH)))
     assert set(asked) <= set(second.known)

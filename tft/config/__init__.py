@@ -1,7 +1,8 @@
 """What a user may write: frozen pydantic models that refuse unknown keys. Loads no torch, ray, vllm or transformers."""
 
+from tft.config._base import Frozen
 from tft.config.campaign import CampaignConfig
 from tft.config.cards import CurriculumCard, SuiteCard, TutorCard
 from tft.config.reading import read_config
 
-__all__ = ["CampaignConfig", "CurriculumCard", "SuiteCard", "TutorCard", "read_config"]
+__all__ = ["CampaignConfig", "CurriculumCard", "Frozen", "SuiteCard", "TutorCard", "read_config"]

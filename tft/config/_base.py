@@ -21,6 +21,24 @@ class Frozen(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+    def identity(self) -> dict[str, Any]:
+        """Give what decides a result: all but the fields marked as :func:`execution`."""
+        kept = {
+            name
+            for name, info in type(self).model_fields.items()
+            if not (isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("execution"))
+        }
+        plain = self.model_dump(mode="json", include=kept)
+        return {name: _identity(getattr(self, name), plain[name]) for name in type(self).model_fields if name in kept}
+
+
+def _identity(value: Any, plain: Any) -> Any:
+    if isinstance(value, Frozen):
+        return value.identity()
+    if isinstance(value, tuple):
+        return [_identity(member, part) for member, part in zip(value, plain, strict=True)]
+    return plain
+
 
 def _read_count(value: Any) -> Any:
     if not isinstance(value, str):
@@ -68,6 +86,6 @@ def refuse(refusals: Iterable[Refusal]) -> None:
         raise ValidationError.from_exception_data("config", details)
 
 
-def execution(default: Any) -> Any:
+def execution(default: Any = ...) -> Any:
     """Mark a field that decides where and how fast something runs, never what comes out."""
     return Field(default=default, json_schema_extra={"execution": True})

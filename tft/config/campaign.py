@@ -15,6 +15,10 @@ from tft.config._base import Count, Frozen, Identifier, Refusal, execution, refu
 MOST_STUDENTS = 16
 LESSONS_A_BATCH = 256
 """Items the tutor is asked to write at once."""
+EXAMPLES_SHOWN = 3
+"""Questions of its level that it is shown, to see what is meant."""
+TAKEN_SHOWN = 20
+"""Questions it is told not to repeat: some of those there are, because all of them would crowd its context."""
 
 
 class FullAdapter(Frozen):
@@ -58,6 +62,68 @@ class TransformersEngineConfig(Frozen):
     """Rows that run together. Part of the identity: the last bit of a sum depends on it."""
 
 
+class VLLMEngineConfig(Frozen):
+    """Run a model on vLLM, in the actor of the tutor."""
+
+    type: Literal["vllm"] = "vllm"
+    """Says that this is vLLM."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Number format of the weights; ``auto`` takes that of the checkpoint."""
+    tensor_parallel: Annotated[int, Field(ge=1)] = 1
+    """GPUs that share each layer."""
+    pipeline_parallel: Annotated[int, Field(ge=1)] = 1
+    """Groups of GPUs that share the layers."""
+    context: Annotated[int, Field(ge=16)] | None = None
+    """Longest prompt and answer together, in tokens; None means what the model takes."""
+    sequences: Annotated[int, Field(ge=1)] | None = execution(None)
+    """Most requests under way at once; None means vLLM's default."""
+    gpu_memory: Annotated[float, Field(gt=0, le=1)] | None = execution(None)
+    """Share of each GPU's memory it may take; None means vLLM's default."""
+    cpu_cache_gib: Annotated[int, Field(ge=1)] | None = execution(None)
+    """Memory for keys and values where there is no GPU, in GiB; None means vLLM's default."""
+    block_size: Annotated[int, Field(ge=1)] | None = execution(None)
+    """Tokens a block of that memory; shared prompts are found by whole blocks. None means vLLM's default."""
+    eager: bool = execution(False)
+    """Do not compile: starts sooner, and runs slower on a GPU."""
+    logprobs: bool = False
+    """Take down the log-probability of answers, which costs throughput; nothing in a campaign needs it of a tutor."""
+
+
+class EndpointEngineConfig(Frozen):
+    """Ask a model behind an OpenAI-compatible server: one of ``tft serve``, of vLLM, or of somebody else."""
+
+    type: Literal["endpoint"] = "endpoint"
+    """Says that this is an endpoint."""
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] = execution()
+    """Its address, up to and with ``/v1``."""
+    model: str | None = None
+    """The name it knows the model by; None means the model that the tutor names."""
+    key_env: str | None = execution(None)
+    """Environment variable that holds its key; None means that it wants none."""
+    tokenizer: str | None = None
+    """The model's tokenizer, to count and to score: a path or a hub name; None means that only the endpoint has it,
+    prompts are then counted by an upper bound, and nothing can be scored."""
+    guided: bool = True
+    """Ask for JSON under a role's schema with ``response_format``; false where the endpoint does not know it."""
+    logprobs: bool = False
+    """Ask for the log-probability of answers; nothing in a campaign needs that of a tutor."""
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = execution(64)
+    """Requests under way at once."""
+    requests_per_minute: Annotated[float, Field(gt=0)] | None = execution(None)
+    """Most requests begun in a minute; None means no limit but the endpoint's own."""
+    timeout: Annotated[float, Field(gt=0)] = execution(120.0)
+    """Seconds after which one request is given up and made again."""
+    deadline: Annotated[float, Field(gt=0)] = execution(1800.0)
+    """Seconds after which a batch that is not answered ends the campaign; it can be continued."""
+    breaker: Annotated[int, Field(ge=1)] = execution(64)
+    """Failures in a row after which the endpoint is only tried now and then, until it answers again."""
+
+
+EngineConfig = Annotated[
+    TransformersEngineConfig | VLLMEngineConfig | EndpointEngineConfig, Field(discriminator="type")
+]
+
+
 class TutorUse(Frozen):
     """Which tutor teaches."""
 
@@ -66,8 +132,8 @@ class TutorUse(Frozen):
     model: str | None = None
     """A model to use instead of the card's: a library name, a path or a hub name; ``path:`` and ``hub:`` force it."""
     engine: Annotated[
-        TransformersEngineConfig | None,
-        BeforeValidator(_name_to_type, json_schema_input_type=TransformersEngineConfig | str | None),
+        EngineConfig | None,
+        BeforeValidator(_name_to_type, json_schema_input_type=EngineConfig | str | None),
     ] = None
     """Engine to run it with instead of the card's."""
 
@@ -244,10 +310,7 @@ class CampaignConfig(Frozen):
 
     def identity(self) -> dict[str, Any]:
         """Give what decides the result: all but execution, and but the limits that may be raised."""
-        whole = self.model_dump(mode="json")
-        for name, info in type(self).model_fields.items():
-            if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("execution"):
-                del whole[name]
+        whole = super().identity()
         del whole["budget"]
         del whole["tuition"]["cycles"]
         return whole

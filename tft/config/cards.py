@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tft.config._base import Frozen, Identifier, Refusal, refuse
-from tft.config.campaign import TransformersEngineConfig
+from tft.config.campaign import EngineConfig, TransformersEngineConfig
 from tft.config.explaining import closest
 from tft.errors import Problem, UserError
 
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Role = Literal["author", "demonstrator", "critic", "judge"]
+FIELDS: dict[Role, tuple[str, ...]] = {
+    "author": ("question",),
+    "demonstrator": ("work",),
+    "critic": ("critique", "revision"),
+    "judge": ("winner",),
+}
+"""What the answer of a role must contain, as text."""
 
 
 class RoleCard(Frozen):
@@ -23,8 +30,15 @@ class RoleCard(Frozen):
 
     prompt: str
     """File below ``prompts/``: a Jinja template for the user's turn."""
-    answer: str
-    """Regular expression with named groups that a whole answer must match; what does not is refused."""
+    system: str | None = None
+    """File below ``prompts/``: a Jinja template for the system's turn; None means that there is none."""
+    answer: str | None = None
+    """Regular expression with named groups that a whole answer must match; what does not is refused. A role has
+    either this or a ``schema``."""
+    answer_schema: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+    """JSON schema of an object that a whole answer must be; engines that can hold a model to it do."""
+    repairs: Annotated[int, Field(ge=0, le=2)] = 0
+    """How often an answer without the right form is asked for again, with what was wrong with it."""
     temperature: Annotated[float, Field(ge=0)] = 0.0
     """0 is greedy."""
     max_tokens: Annotated[int, Field(ge=1)] = 64
@@ -32,12 +46,40 @@ class RoleCard(Frozen):
 
     @field_validator("answer")
     @classmethod
-    def _compiles(cls, value: str) -> str:
+    def _compiles(cls, value: str | None) -> str | None:
         try:
-            re.compile(value)
+            re.compile(value or "")
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}") from error
         return value
+
+    @field_validator("answer_schema")
+    @classmethod
+    def _is_schema(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        from jsonschema import Draft202012Validator
+        from jsonschema.exceptions import SchemaError
+
+        try:
+            Draft202012Validator.check_schema(value or {})
+        except SchemaError as error:
+            raise ValueError(f"not a JSON schema: {error.message}") from error
+        if value is not None and value.get("type") != "object":
+            raise ValueError("an answer has named parts: write type: object")
+        return value
+
+    @model_validator(mode="after")
+    def _has_one_form(self) -> RoleCard:
+        if (self.answer is None) == (self.answer_schema is None):
+            raise ValueError("an answer has one form: write either answer or schema")
+        return self
+
+    def fields(self) -> set[str]:
+        """Name the parts that every answer of this form has."""
+        if self.answer is not None:
+            return set(re.compile(self.answer).groupindex)
+        schema = self.answer_schema or {}
+        texts = {name for name, it in schema.get("properties", {}).items() if it.get("type", "string") == "string"}
+        return texts & set(schema.get("required", ()))
 
 
 class TutorCard(Frozen):
@@ -49,7 +91,7 @@ class TutorCard(Frozen):
     """What it is, in a sentence."""
     model: str | None = None
     """Its model: a folder beside the card, a path or a hub name; None means that the campaign names one."""
-    engine: TransformersEngineConfig = TransformersEngineConfig()
+    engine: EngineConfig = TransformersEngineConfig()
     """The engine it runs on unless the campaign says otherwise."""
     license: str | None = None
     """Licence of the weights, as an SPDX identifier."""
@@ -59,6 +101,20 @@ class TutorCard(Frozen):
     """Longest attempt the critic reads, in characters; a longer one is refused."""
     roles: dict[Role, RoleCard]
     """The roles it can take."""
+
+    @model_validator(mode="after")
+    def _roles_answer_what_is_needed(self) -> TutorCard:
+        refuse(
+            Refusal(
+                ("roles", role),
+                ", ".join(sorted(card.fields())) or "nothing",
+                f"the answer of a {role} must have: {', '.join(FIELDS[role])}",
+                "name these groups in answer, or require these strings in schema",
+            )
+            for role, card in self.roles.items()
+            if not set(FIELDS[role]) <= card.fields()
+        )
+        return self
 
 
 def _name_to_type(value: Any) -> Any:

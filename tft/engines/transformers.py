@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from tft.config.campaign import TransformersEngineConfig
     from tft.records import Message
 
 
@@ -69,9 +70,9 @@ class TransformersEngine:
         self._ends = torch.tensor([ends] if isinstance(ends, int) else ends, device=model.device)
 
     @classmethod
-    def open(cls, address: str, fingerprint: str, batch_size: int = 512) -> TransformersEngine:
+    def open(cls, address: str, fingerprint: str, config: TransformersEngineConfig) -> TransformersEngine:
         """Load a model from a folder or the hub and run it here."""
-        return cls(*load_model(address), fingerprint, batch_size)
+        return cls(*load_model(address), fingerprint, config.batch_size)
 
     @property
     def fingerprint(self) -> str:

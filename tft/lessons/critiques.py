@@ -7,6 +7,7 @@ the student also learns to find the mistake by itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from tft.records import Answered, Example, Lesson, Lineage, Message, Offered, Rejection, digest
 from tft.tutor import Tutor, TutorRef, open_tutor
@@ -20,6 +21,8 @@ class CritiqueRequest:
     answered: tuple[Answered, ...]
     longest: int
     """Longest attempt that is read, in characters; a longer one is not an attempt that can be mended."""
+    marker: str | None
+    """What the grader wants to see before the answer; None if nothing."""
     allowance: int | None
     """Tutor tokens it may use."""
 
@@ -39,27 +42,34 @@ def criticise(request: CritiqueRequest) -> Offered:
             wrong.append(answered)
         else:
             rejections.append(Rejection("critique", attempt.item.skill, "attempt_unreadable", attempt.text))
-    asked = [{"question": it.attempt.item.question, "attempt": it.attempt.text} for it in wrong]
+    asked = [_values(it, request.marker) for it in wrong]
     answers = tutor.ask("critic", asked, 0, request.allowance)
     lessons = []
-    for answered, fields, text in zip(wrong, answers.fields, answers.texts, strict=True):
+    for answered, values, fields, text, reason in zip(
+        wrong, asked, answers.fields, answers.texts, answers.reasons, strict=True
+    ):
         if fields is None:
-            rejections.append(Rejection("critique", answered.attempt.item.skill, "unreadable", text))
+            rejections.append(Rejection("critique", answered.attempt.item.skill, reason, text))
         else:
-            lessons.append(_lesson(answered, fields, text, tutor, answers.key))
+            said = tutor.render("critic", values)
+            lessons.append(_lesson(answered, fields, (said, text.strip()), tutor, answers.key))
     return Offered(tuple(lessons), tuple(rejections), answers.usage)
 
 
-def _lesson(answered: Answered, fields: dict[str, str], text: str, tutor: Tutor, call: str) -> Lesson:
+def _values(answered: Answered, marker: str | None) -> dict[str, Any]:
+    return {"question": answered.attempt.item.question, "attempt": answered.attempt.text, "marker": marker}
+
+
+def _lesson(answered: Answered, fields: dict[str, str], said: tuple[str, str], tutor: Tutor, call: str) -> Lesson:
     item, attempt = answered.attempt.item, answered.attempt.text
-    request = tutor.render("critic", {"question": item.question, "attempt": attempt})
+    request, text = said
     return Lesson(
         id=digest(["critique", item.question, attempt, text, tutor.fingerprint]),
         kind="critique",
         item=item,
         examples=(
             Example((Message("user", item.question), Message("assistant", fields["revision"]))),
-            Example((Message("user", request), Message("assistant", text.strip()))),
+            Example((Message("user", request), Message("assistant", text))),
         ),
         answer=fields["revision"],
         attempt=attempt,

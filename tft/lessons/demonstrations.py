@@ -6,12 +6,18 @@ it, so that students who need the same skill read the same lessons, and the tuto
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+from tft.config.campaign import EXAMPLES_SHOWN, TAKEN_SHOWN
 from tft.library import load_items
 from tft.records import Example, Item, Lesson, Lineage, Message, Offered, Rejection, digest
 from tft.tutor import Answers, Tutor, TutorRef, open_tutor
+
+_DRAWS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +28,11 @@ class DemonstrationRequest:
     items_path: str
     """The curriculum's item source."""
     skill: str
+    title: str
+    """What the skill is, in a few words."""
     levels: int
+    marker: str | None
+    """What the grader wants to see before the answer; None if nothing."""
     number: int
     """Of the batch, from 0."""
     size: int
@@ -46,30 +56,62 @@ def demonstrate(request: DemonstrationRequest) -> Offered:
         BudgetError: if the allowance may not suffice; what was asked until then is in the cache.
     """
     tutor = open_tutor(request.tutor)
-    orders = [{"skill": request.skill, "level": 1 + row % request.levels} for row in range(request.size)]
     seed = int(digest([request.seed, request.skill, request.number]), 16) % 2**31
+    orders = _orders(request, random.Random(seed))
     written = tutor.ask("author", orders, seed, request.allowance)
     items, rejections = _read_items(written, request)
     left = None if request.allowance is None else request.allowance - written.usage.total
-    worked = tutor.ask("demonstrator", [{"question": item.question} for item in items], 0, left)
+    asked = [{"question": it.question, "title": request.title, "marker": request.marker} for it in items]
+    worked = tutor.ask("demonstrator", asked, 0, left)
     lessons = []
-    for item, fields, text in zip(items, worked.fields, worked.texts, strict=True):
+    for item, fields, text, reason in zip(items, worked.fields, worked.texts, worked.reasons, strict=True):
         if fields is None:
-            rejections.append(Rejection("demonstration", request.skill, "unreadable", f"{item.question} → {text}"))
+            rejections.append(Rejection("demonstration", request.skill, reason, f"{item.question} → {text}"))
         else:
             lessons.append(_lesson(item, fields["work"], tutor, (written.key, worked.key)))
     return Offered(tuple(lessons), tuple(rejections), written.usage + worked.usage)
+
+
+def _orders(request: DemonstrationRequest, rng: random.Random) -> list[dict[str, Any]]:
+    """Say what each item should be: a skill and a level, questions like it, and questions there are already."""
+    examples = _examples(request, rng)
+    orders = []
+    for row in range(request.size):
+        level = 1 + row % request.levels
+        taken = rng.sample(request.known, min(TAKEN_SHOWN, len(request.known)))
+        orders.append(
+            {"skill": request.skill, "title": request.title, "level": level, "levels": request.levels,
+             "examples": examples.get(level, []), "taken": taken}
+        )  # fmt: skip
+    return orders
+
+
+def _examples(request: DemonstrationRequest, rng: random.Random) -> dict[int, list[str]]:
+    """Draw a few questions a level that are not held out, for tutors who have to be shown what is meant."""
+    source = load_items(Path(request.items_path))
+    held_out = frozenset(request.held_out)
+    found: dict[int, list[str]] = {level: [] for level in range(1, request.levels + 1)}
+    for question in islice(source.draw(request.skill, rng), _DRAWS):
+        classified = source.classify(question)
+        if classified is None or source.fingerprint(question) in held_out:
+            continue
+        level = found.get(classified[1], [])
+        if len(level) < EXAMPLES_SHOWN and question not in level:
+            level.append(question)
+        if all(len(them) == EXAMPLES_SHOWN for them in found.values()):
+            break
+    return found
 
 
 def _read_items(written: Answers, request: DemonstrationRequest) -> tuple[list[Item], list[Rejection]]:
     source = load_items(Path(request.items_path))
     taken, held_out = set(request.known), frozenset(request.held_out)
     items, rejections = [], []
-    for fields, text in zip(written.fields, written.texts, strict=True):
-        question = fields["question"] if fields is not None else None
+    for fields, text, trouble in zip(written.fields, written.texts, written.reasons, strict=True):
+        question = fields["question"].strip() if fields is not None else None
         classified = source.classify(question) if question is not None else None
         if question is None:
-            reason = "unreadable"
+            reason = trouble
         elif classified is None or classified[0] != request.skill:
             reason = "off_skill"
         elif source.fingerprint(question) in held_out:

@@ -96,7 +96,7 @@ def attempt(student: StudentRef, items: Sequence[Item], sampling: Sampling) -> t
             item=item,
             text=generation.text,
             tokens=generation.tokens,
-            confidence=math.exp(min(0.0, generation.logprob)),
+            confidence=None if generation.logprob is None else math.exp(min(0.0, generation.logprob)),
             finished=generation.finished,
         )
         for item, generation in zip(items, generations, strict=True)

@@ -1,13 +1,12 @@
 """A tutor in its roles: it is asked with a template and answers in a form that can be checked.
 
-An answer that was cut off, or does not have the form its role demands, is no answer: it comes back as None, and
-the text is kept so that somebody can look at it.
+An answer without the form its role demands is asked for again as often as the card allows, with what was wrong
+with it. What is still none then comes back as None, and the text is kept so that somebody can look at it.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +15,14 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
 from tft import plugins
+from tft.config.campaign import EngineConfig
 from tft.config.cards import Role, TutorCard
 from tft.config.reading import closest, read_config
 from tft.errors import BudgetError, PrerequisiteError, Problem, UserError
 from tft.ports import Engine, Generation, Sampling
 from tft.records import Message, Usage, digest, dump
 from tft.tutor.cache import AnswerCache
+from tft.tutor.forms import Read, read_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,9 +38,8 @@ class TutorRef:
     """Folder or hub name of its model."""
     fingerprint: str
     """Names the weights."""
-    engine: str
-    """Name of the engine."""
-    batch_size: int
+    engine: EngineConfig
+    """How it is run."""
     cache_path: str
     """Folder of the answer cache."""
 
@@ -52,6 +52,8 @@ class Answers:
     """The named parts of each answer; None where it has not the form its role demands."""
     texts: list[str]
     """The answers as they came."""
+    reasons: list[str]
+    """Why there are no parts, in a word; empty where there are some."""
     usage: Usage
     key: str
     """Key of the call."""
@@ -72,8 +74,13 @@ class Tutor:
         self._engine = engine
         self._cache = cache
         environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False)
-        self._sources = {role: _read(folder / "prompts" / it.prompt) for role, it in card.roles.items()}
-        self._templates = {role: environment.from_string(source) for role, source in self._sources.items()}
+        self._sources = {
+            role: [_read(folder / "prompts" / name) for name in (it.prompt, it.system) if name is not None]
+            for role, it in card.roles.items()
+        }
+        self._templates = {
+            role: [environment.from_string(source) for source in sources] for role, sources in self._sources.items()
+        }
 
     @property
     def fingerprint(self) -> str:
@@ -82,14 +89,18 @@ class Tutor:
 
     def version(self, role: Role) -> str:
         """Name the version of a prompt: a digest of its text, the form of its answer and its sampling."""
-        return digest([self._sources[role], dump(self.card.roles[role].model_dump(mode="json"))])[:12]
+        return digest([self._sources[role], self.card.roles[role].model_dump(mode="json")])[:12]
 
     def render(self, role: Role, values: Mapping[str, Any]) -> str:
         """Write the user's turn of a request."""
+        return self._conversation(role, values)[-1].content
+
+    def _conversation(self, role: Role, values: Mapping[str, Any]) -> tuple[Message, ...]:
         if role not in self._templates:
             known = closest(role, self._templates)
             raise UserError(Problem(f"the tutor {self.card.tutor} does not take this role", value=role, remedy=known))
-        return self._templates[role].render(**values)
+        user, *system = [template.render(**values) for template in self._templates[role]]
+        return (*(Message("system", text) for text in system), Message("user", user))
 
     def ask(
         self, role: Role, requests: Sequence[Mapping[str, Any]], seed: int = 0, allowance: int | None = None
@@ -106,51 +117,69 @@ class Tutor:
             BudgetError: if the call could use more than it is allowed; nothing was asked.
         """
         if not requests:
-            return Answers([], [], Usage(), "")
+            return Answers([], [], [], Usage(), "")
         card = self.card.roles[role]
-        prompts = [(Message("user", self.render(role, values)),) for values in requests]
-        sampling = Sampling(card.max_tokens, card.temperature, seed)
-        key = digest([self.fingerprint, [prompt[0].content for prompt in prompts], dump(sampling)])
-        # Before the cache is asked: what it holds must not decide how far a budget reaches.
-        worst = self._engine.count(prompts) + len(prompts) * card.max_tokens
-        if allowance is not None and worst > allowance:
-            raise BudgetError(f"{len(prompts)} requests may use {worst} tokens, {allowance} are left")
-        found = self._cache.get(key)
-        if found is None:
-            answers = self._engine.generate(prompts, sampling)
-            self._cache.put(key, answers)
-        else:
-            answers = found
+        prompts = [self._conversation(role, values) for values in requests]
+        sampling = Sampling(card.max_tokens, card.temperature, seed, card.answer_schema)
+        answers, usage, key = self._call(prompts, sampling, allowance)
+        read = [read_answer(card, answer) for answer in answers]
+        for repair in range(card.repairs):
+            # What was cut off would be cut off again.
+            bad = [place for place, it in enumerate(read) if it.fields is None and it.reason != "cut_off"]
+            again = [_repair(prompts[place], answers[place], read[place]) for place in bad]
+            left = None if allowance is None else allowance - usage.total
+            if not bad or (left is not None and self._worst(again, sampling) > left):
+                break
+            mended, more, _ = self._call(again, replace(sampling, seed=seed + repair + 1), left)
+            usage += more
+            for place, answer in zip(bad, mended, strict=True):
+                answers[place], read[place] = answer, read_answer(card, answer)
         return Answers(
-            fields=[read_answer(card.answer, answer) for answer in answers],
+            fields=[it.fields for it in read],
             texts=[answer.text for answer in answers],
-            usage=_usage(answers, cached=found is not None),
+            reasons=[it.reason for it in read],
+            usage=usage,
             key=key,
         )
 
+    def _call(
+        self, prompts: Sequence[tuple[Message, ...]], sampling: Sampling, allowance: int | None
+    ) -> tuple[list[Generation], Usage, str]:
+        """Ask the cache, then the engine; give what they answered, what it cost, and the key it is kept by."""
+        # Before the cache is asked: what it holds must not decide how far a budget reaches.
+        worst = self._worst(prompts, sampling)
+        if allowance is not None and worst > allowance:
+            raise BudgetError(f"{len(prompts)} requests may use {worst} tokens, {allowance} are left")
+        key = digest([self.fingerprint, dump(list(prompts)), dump(sampling)])
+        found = self._cache.get(key)
+        if found is not None:
+            return found, _usage(found, cached=True), key
+        answers = self._engine.generate(prompts, sampling)
+        self._cache.put(key, answers)
+        return answers, _usage(answers, cached=False), key
+
+    def _worst(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> int:
+        return self._engine.count(prompts) + len(prompts) * sampling.max_tokens
+
     def score(self, questions: Sequence[str], answers: Sequence[str]) -> tuple[list[tuple[float, ...]], Usage]:
         """Score answers token by token, in nats, as the tutor would have given them to a plain question."""
-        prompts = [(Message("user", self.render("demonstrator", {"question": question})),) for question in questions]
+        prompts = [(Message("user", question),) for question in questions]
         scores = self._engine.score(prompts, answers)
         usage = Usage(scored=sum(len(score.tokens) for score in scores), requests=len(prompts))
         return [score.logprobs for score in scores], usage
 
 
-def read_answer(form: str, answer: Generation) -> dict[str, str] | None:
-    """Take an answer apart; None if it was cut off or does not have the form.
-
-    >>> read_answer("(?P<winner>first|second)", Generation("first", 9, 6, True, -0.1))
-    {'winner': 'first'}
-    """
-    match = re.fullmatch(form, answer.text.strip(), re.DOTALL) if answer.finished else None
-    return None if match is None else match.groupdict()
+def _repair(prompt: tuple[Message, ...], answer: Generation, read: Read) -> tuple[Message, ...]:
+    """Ask again, with the answer that could not be used and what was wrong with it."""
+    wrong = f"Your answer cannot be used: {read.detail}. Answer again, with nothing but the form that was asked for."
+    return (*prompt, Message("assistant", answer.text), Message("user", wrong))
 
 
 @lru_cache(maxsize=2)
 def open_tutor(tutor: TutorRef) -> Tutor:
     """Open a tutor, once a process."""
     card = Path(tutor.card_path)
-    engine = plugins.load("tft.engines", tutor.engine).open(tutor.model_path, tutor.fingerprint, tutor.batch_size)
+    engine = plugins.load("tft.engines", tutor.engine.type).open(tutor.model_path, tutor.fingerprint, tutor.engine)
     return Tutor(read_config(TutorCard, card), card.parent, engine, AnswerCache(Path(tutor.cache_path)))
 
 

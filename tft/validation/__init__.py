@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tft.errors import Problem
 from tft.library import Library
-from tft.validation.content import Content, check_content
+from tft.validation.content import Content, check_content, engine_of
 from tft.validation.draft import Draft, read_draft
 from tft.validation.models import Use, check_models
 from tft.validation.purse import estimate
@@ -79,7 +79,7 @@ def _resolved(draft: Draft, content: Content, uses: list[Use]) -> dict[str, Any]
         skills = {name: card.role for name, card in content.skills.items()}
         items = str(content.items_path) if content.items_path is not None else None
         curriculum = {"card": str(content.curriculum_path), "items": items, "skills": skills}
-    engine = draft.config.tutor.engine or (content.tutor.engine if content.tutor is not None else None)
+    engine = engine_of(draft, content)
     return {
         "tutor": {
             "card": str(content.tutor_path) if content.tutor_path is not None else None,

@@ -19,6 +19,7 @@ from tft.records import Item
 from tft.validation.draft import Draft, Named, collect
 
 if TYPE_CHECKING:
+    from tft.config.campaign import EngineConfig
     from tft.ports import ItemSource
 
 Card = TypeVar("Card", bound=BaseModel)
@@ -52,6 +53,11 @@ def check_content(draft: Draft, library: Library, problems: list[Problem]) -> Co
     return content
 
 
+def engine_of(draft: Draft, content: Content) -> EngineConfig | None:
+    """Say how the tutor is to be run; None where neither the config nor a card says it."""
+    return draft.config.tutor.engine or (content.tutor.engine if content.tutor is not None else None)
+
+
 def _card(model: type[Card], path: Path, problems: list[Problem]) -> tuple[Card | None, dict[str, Any]]:
     """Read a card with all its mistakes; the values as they were written come with it."""
     values = collect(problems, lambda: read_yaml(path))
@@ -81,7 +87,8 @@ def _check_tutor(draft: Draft, library: Library, content: Content, problems: lis
     if missing:
         remedy = "tutors/abacus/tutor.yaml shows what a role needs"
         problems.append(Problem(f"lacks the roles {', '.join(missing)}", str(path), "roles", remedy=remedy))
-    engine = draft.config.tutor.engine or content.tutor.engine
+    engine = engine_of(draft, content)
+    assert engine is not None
     engines = plugins.names("tft.engines")
     if engine.type not in engines:
         place = Named(draft.file, "tutor.engine.type", engine.type)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from tft.config.reading import closest
 from tft.errors import Problem, UserError
 from tft.library import Library, Model
+from tft.validation.content import engine_of
 from tft.validation.draft import Draft, Named
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ def check_models(draft: Draft, library: Library, content: Content, problems: lis
 
 
 def _tutor(draft: Draft, content: Content, problems: list[Problem]) -> Use | None:
+    engine = engine_of(draft, content)
+    if engine is not None and engine.type == "endpoint" and (engine.model or draft.tutor_model):
+        return None  # the endpoint has it
     if draft.tutor_model is not None:
         return Use("tutor", draft.tutor_model)
     if content.tutor is None or content.tutor_path is None:
@@ -139,7 +143,9 @@ def _check_examiner(draft: Draft, uses: list[Use], problems: list[Problem]) -> N
         return
     examiner = next((use for use in uses if use.who == "examiner"), None)
     tutor = next((use for use in uses if use.who == "tutor"), None)
-    same_name = draft.tutor is not None and named.name == draft.tutor.name
+    names = {it.name for it in (draft.tutor, draft.tutor_model) if it is not None}
+    engine = draft.config.tutor.engine
+    same_name = named.name in names or (engine is not None and engine.type == "endpoint" and engine.model == named.name)
     if same_name or (examiner is not None and tutor is not None and _same(examiner, tutor)):
         remedy = "name another model, or leave exams.examiner out: then rules grade"
         problems.append(named.problem("is the tutor's own model, and the tutor may not examine", remedy))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
-from tft.config.campaign import LESSONS_A_BATCH, CampaignConfig, LoraAdapter
+from tft.config.campaign import EXAMPLES_SHOWN, LESSONS_A_BATCH, TAKEN_SHOWN, CampaignConfig, LoraAdapter
 from tft.errors import Problem
 
 if TYPE_CHECKING:
@@ -65,10 +65,19 @@ def _worst_requests(content: Content, problems: list[Problem]) -> dict[Role, int
     if card is None or path is None or not items:
         return None
     question = max((item.question for item in items), key=len)
+    title = max((skill.title for skill in content.skills.values()), key=len)
+    marker = content.curriculum.grader.marker if content.curriculum is not None else None
     values: dict[Role, dict[str, Any]] = {
-        "author": {"skill": max(content.skills, key=len), "level": 9},
-        "demonstrator": {"question": question},
-        "critic": {"question": question, "attempt": "0" * card.longest_attempt},
+        "author": {
+            "skill": max(content.skills, key=len),
+            "title": title,
+            "level": 9,
+            "levels": 9,
+            "examples": [question] * EXAMPLES_SHOWN,
+            "taken": [question] * TAKEN_SHOWN,
+        },
+        "demonstrator": {"question": question, "title": title, "marker": marker},
+        "critic": {"question": question, "attempt": "0" * card.longest_attempt, "marker": marker},
     }
     worst = {role: _worst_request(card, role, values[role], path.parent, problems) for role in values}
     known = {role: tokens for role, tokens in worst.items() if tokens is not None}
@@ -80,17 +89,21 @@ def _worst_request(
 ) -> int | None:
     if role not in card.roles:
         return None
-    path = folder / "prompts" / card.roles[role].prompt
     environment = SandboxedEnvironment(undefined=StrictUndefined)
-    try:
-        text = environment.from_string(path.read_text(encoding="utf-8")).render(**values)
-    except (OSError, UnicodeDecodeError):
-        return None
-    except TemplateError as error:
-        remedy = f"a prompt of the {role} may use {', '.join(values)}"
-        problems.append(Problem(f"is not a template that works: {error}", str(path), role, remedy=remedy))
-        return None
-    return len(text) + card.roles[role].max_tokens
+    tokens = card.roles[role].max_tokens
+    for name in (card.roles[role].prompt, card.roles[role].system):
+        if name is None:
+            continue
+        path = folder / "prompts" / name
+        try:
+            tokens += len(environment.from_string(path.read_text(encoding="utf-8")).render(**values))
+        except (OSError, UnicodeDecodeError):
+            return None
+        except TemplateError as error:
+            remedy = f"a prompt of the {role} may use {', '.join(values)}"
+            problems.append(Problem(f"is not a template that works: {error}", str(path), role, remedy=remedy))
+            return None
+    return tokens
 
 
 def _tokens(draft: Draft, content: Content, worst: dict[Role, int], problems: list[Problem]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.making import make_item
 from tft.config import TutorCard, read_config
+from tft.config.campaign import TransformersEngineConfig
 from tft.errors import BudgetError
 from tft.lessons import CritiqueRequest, DemonstrationRequest, criticise, demonstrate
 from tft.library import shipped
@@ -18,7 +19,7 @@ from tft.records import Answered, Attempt, Message, Verdict
 from tft.tutor import AnswerCache, Tutor, TutorRef
 
 CARD = shipped() / "tutors" / "abacus" / "tutor.yaml"
-REF = TutorRef(str(CARD), "nowhere", "scripted", "transformers", 8, "nowhere")
+REF = TutorRef(str(CARD), "nowhere", "scripted", TransformersEngineConfig(), "nowhere")
 
 
 class Scripted:
@@ -57,7 +58,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted
 
 def request(size: int, *, held_out: tuple[str, ...] = (), allowance: int | None = None) -> DemonstrationRequest:
     items_path = str(shipped() / "curricula" / "arithmetic" / "items.py")
-    return DemonstrationRequest(REF, items_path, "add_2", 2, 0, size, ("11+22",), held_out, 7, allowance)
+    return DemonstrationRequest(REF, items_path, "add_2", "adding", 2, "#", 0, size, ("11+22",), held_out, 7, allowance)
 
 
 def test_only_new_items_of_the_skill_are_worked(script: Scripted) -> None:
@@ -96,7 +97,7 @@ def wrong(question: str, text: str, *, finished: bool = True) -> Answered:
 
 def test_a_critique_teaches_the_better_answer_and_how_to_find_the_mistake(script: Scripted) -> None:
     script.calls = [["step 2 carry: 7+8=15 2+5+1=8 #85"]]
-    offered = criticise(CritiqueRequest(REF, (wrong("27+58", "7+8=15 2+5=7 #75"),), 60, None))
+    offered = criticise(CritiqueRequest(REF, (wrong("27+58", "7+8=15 2+5=7 #75"),), 60, "#", None))
     lesson = offered.lessons[0]
     assert (lesson.attempt, lesson.critique, lesson.answer) == (
         "7+8=15 2+5=7 #75", "step 2 carry", "7+8=15 2+5+1=8 #85",
@@ -114,7 +115,7 @@ def test_attempts_nobody_can_read_and_critiques_without_form_are_refused(script:
         wrong("27+58", "7+" * 40),
         wrong("27+58", "7+8=15", finished=False),
     )
-    offered = criticise(CritiqueRequest(REF, attempts, 60, None))
+    offered = criticise(CritiqueRequest(REF, attempts, 60, "#", None))
     assert offered.lessons == ()
     assert Counter(it.reason for it in offered.rejections) == {"attempt_unreadable": 3, "unreadable": 1}
     assert script.asked == [["check 27+58: 7+8=15 #75"]]

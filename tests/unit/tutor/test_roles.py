@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tft.config.cards import TutorCard
+from tft.config.campaign import TransformersEngineConfig
+from tft.config.cards import RoleCard, TutorCard
 from tft.engines.transformers import TransformersEngine
 from tft.errors import BudgetError, PrerequisiteError, UserError
 from tft.library import Library
 from tft.ports import Engine, Generation, Sampling, Scores
 from tft.records import Message, Usage
 from tft.tutor import AnswerCache, Tutor
-from tft.tutor.roles import read_answer
+from tft.tutor.forms import Read, read_answer
 
 PROMPTS = {
     "author.j2": "write {{ skill }}",
@@ -93,10 +94,10 @@ def test_answers_of_abacus_are_taken_apart(role: str) -> None:
         "judge": ("first", {"winner": "first"}),
     }  # fmt: skip
     text, fields = right[role]
-    form = card.roles[role].answer  # type: ignore[index]
-    assert read_answer(form, answer(text)) == fields
-    assert read_answer(form, answer(f" {text}\n")) == fields
-    assert read_answer(form, answer(text, finished=False)) is None
+    form = card.roles[role]  # type: ignore[index]
+    assert read_answer(form, answer(text)) == Read(fields)
+    assert read_answer(form, answer(f" {text}\n")) == Read(fields)
+    assert read_answer(form, answer(text, finished=False)).reason == "cut_off"
 
 
 @pytest.mark.parametrize(("role", "text"), [
@@ -107,14 +108,15 @@ def test_answers_of_abacus_are_taken_apart(role: str) -> None:
 ])  # fmt: skip
 def test_an_answer_of_another_form_is_none(role: str, text: str) -> None:
     card, _ = Library().tutor("abacus")
-    assert read_answer(card.roles[role].answer, answer(text)) is None  # type: ignore[index]
+    assert read_answer(card.roles[role], answer(text)).reason == "unreadable"  # type: ignore[index]
 
 
 @given(st.text(), st.booleans())
 def test_no_text_of_a_model_raises(text: str, finished: bool) -> None:
     for role in CARD.roles.values():
-        fields = read_answer(role.answer, answer(text, finished))
-        assert fields is None or finished
+        read = read_answer(role, answer(text, finished))
+        assert read.fields is None or finished
+        assert (read.fields is None) == bool(read.reason)
 
 
 def test_answers_come_in_the_order_of_the_requests(make: Make) -> None:
@@ -186,7 +188,9 @@ def test_a_cached_answer_does_not_stretch_a_budget(make: Make) -> None:
 
 @pytest.mark.usefixtures("one_thread")
 def test_no_call_uses_more_than_it_was_allowed(make: Make, novice: Path) -> None:
-    tutor = make(TransformersEngine.open(str(novice), "novice"), with_sampling(max_tokens=1))
+    tutor = make(
+        TransformersEngine.open(str(novice), "novice", TransformersEngineConfig()), with_sampling(max_tokens=1)
+    )
     asked = [{"question": "27+58"}] * 3
     allowance = next(tokens for tokens in range(1000) if _is_allowed(tutor, asked, tokens))
     assert tutor.ask("demonstrator", asked, allowance=allowance).usage.total <= allowance
@@ -257,3 +261,120 @@ def test_scores_are_counted_as_scored_tokens(make: Make) -> None:
     logprobs, usage = make(Parrot()).score(["7+5", "1+1"], ["#12", "#2"])
     assert [len(row) for row in logprobs] == [4, 3]
     assert usage == Usage(scored=7, requests=2)
+
+
+JSON = TutorCard.model_validate({
+    "tutor": "clerk",
+    "description": "answers in JSON",
+    "roles": {
+        "demonstrator": {
+            "prompt": "demonstrator.j2", "system": "judge.j2", "repairs": 2, "max_tokens": 20,
+            "schema": {"type": "object", "properties": {"work": {"type": "string"}, "sure": {"type": "number"}},
+                       "required": ["work"], "additionalProperties": False},
+        },
+    },
+})  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "fields"), [
+    ('{"work": "#85"}', {"work": "#85"}),
+    ('{"work": "#85", "sure": 0.5}', {"work": "#85", "sure": "0.5"}),
+    ('```json\n{"work": "#85"}\n```', {"work": "#85"}),
+    ('<think>{"work": "#1"} no</think>\n{"work": "#85"}', {"work": "#85"}),
+])  # fmt: skip
+def test_json_is_taken_apart(text: str, fields: dict[str, str]) -> None:
+    assert read_answer(JSON.roles["demonstrator"], answer(text)).fields == fields
+
+
+@pytest.mark.parametrize(("text", "reason", "detail"), [
+    ("#85", "not_json", "not JSON"), ('{"work": "#85"', "not_json", "not JSON"), ("", "not_json", "not JSON"),
+    ("[]", "off_schema", "object"), ("{}", "off_schema", "'work' is a required property"),
+    ('{"work": 85}', "off_schema", r"$.work: 85 is not of type 'string'"),
+    ('{"work": "#85", "joy": 1}', "off_schema", "joy"), ("NaN", "off_schema", "object"),
+])  # fmt: skip
+def test_json_of_another_form_says_what_is_wrong_with_it(text: str, reason: str, detail: str) -> None:
+    read = read_answer(JSON.roles["demonstrator"], answer(text))
+    assert (read.fields, read.reason) == (None, reason)
+    assert detail in read.detail
+
+
+@given(st.text())
+def test_no_json_of_a_model_raises(text: str) -> None:
+    read = read_answer(JSON.roles["demonstrator"], answer(text))
+    assert (read.fields is None) == bool(read.reason)
+
+
+class Learner(Parrot):
+    """Answers in the right form from the second or the third time on."""
+
+    def __init__(self, from_turn: int) -> None:
+        super().__init__()
+        self.turns: list[list[tuple[Message, ...]]] = []
+        self._from = from_turn
+
+    def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
+        self.turns.append([tuple(prompt) for prompt in prompts])
+        self.heard.append(([prompt[-1].content for prompt in prompts], sampling))
+        text = '{"work": "#85"}' if len(self.turns) >= self._from else '{"work": 85}'
+        return [Generation(text if place else '{"work": "#1"}', 5, 3, True, None) for place in range(len(prompts))]
+
+
+def test_an_answer_without_its_form_is_asked_for_again_with_what_was_wrong(make: Make) -> None:
+    learner = Learner(from_turn=2)
+    answers = make(learner, JSON).ask("demonstrator", [{"question": "1+0"}, {"question": "27+58"}], seed=5)
+    assert answers.reasons == ["", ""]
+    assert len(learner.turns) == 2
+    (again,) = learner.turns[1]
+    assert [message.role for message in again] == ["system", "user", "assistant", "user"]
+    assert again[2].content == '{"work": 85}'
+    assert "is not of type 'string'" in again[3].content
+    assert answers.usage == Usage(prompt=15, completion=9, requests=3)
+
+
+def test_it_is_asked_for_as_often_as_the_card_says_and_then_refused(make: Make) -> None:
+    class Never(Learner):
+        def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
+            super().generate(prompts, sampling)
+            return [Generation("no", 5, 3, True, None) for _ in prompts]
+
+    never = Never(from_turn=99)
+    answers = make(never, JSON).ask("demonstrator", [{"question": "27+58"}])
+    assert (answers.fields, answers.reasons) == ([None], ["not_json"])
+    assert len(never.turns) == 3
+
+
+def test_what_was_mended_is_mended_from_the_cache(make: Make) -> None:
+    asked = [{"question": "27+58"}, {"question": "1+1"}]
+    first = make(Learner(from_turn=2), JSON).ask("demonstrator", asked)
+    silent = Learner(from_turn=2)
+    again = make(silent, JSON).ask("demonstrator", asked)
+    assert (again.fields, again.usage.total) == (first.fields, first.usage.total)
+    assert again.usage.cached == again.usage.total
+    assert silent.turns == []
+
+
+def test_nothing_is_mended_beyond_the_allowance(make: Make) -> None:
+    learner = Learner(from_turn=2)
+    first = learner.count([[Message("system", "judge 27+58"), Message("user", "27+58")]]) + 20
+    answers = make(learner, JSON).ask("demonstrator", [{"question": "1+1"}, {"question": "27+58"}], allowance=2 * first)
+    assert answers.reasons == ["", "off_schema"]
+    assert len(learner.turns) == 1
+
+
+@pytest.mark.parametrize(("role", "message"), [
+    ({"prompt": "x.j2"}, "one form"),
+    ({"prompt": "x.j2", "answer": "(?P<work>.*)", "schema": {"type": "object"}}, "one form"),
+    ({"prompt": "x.j2", "schema": {"type": "array"}}, "named parts"),
+    ({"prompt": "x.j2", "schema": {"type": "nonsense"}}, "not a JSON schema"),
+])  # fmt: skip
+def test_a_role_without_one_sound_form_is_refused(role: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RoleCard.model_validate(role)
+
+
+def test_a_form_must_hold_what_the_role_is_for() -> None:
+    with pytest.raises(ValueError, match="the answer of a critic must have: critique, revision"):
+        TutorCard.model_validate({
+            "tutor": "mute", "description": "says nothing",
+            "roles": {"critic": {"prompt": "critic.j2", "answer": "(?P<critique>.*)"}},
+        })  # fmt: skip

@@ -1,0 +1,137 @@
+"""A small OpenAI-compatible server for tests: a real model answers; faults come on demand.
+
+One question at a time, each by itself, so that an answer depends on its question and its seed alone.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tft.engines.transformers import TransformersEngine
+from tft.ports import Sampling
+from tft.records import Message
+
+FAULTS = ("retry_after", "error", "hang", "cut", "not_json", "truncated", "half_an_answer")
+HANG = 6.0
+
+
+class Endpoint(ThreadingHTTPServer):
+    """One model behind HTTP.
+
+    Args:
+        engine: answers.
+        faults: what goes wrong, call by call, over and over; empty for a healthy server.
+        key: demanded of every request; None for none.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, engine: TransformersEngine, faults: Sequence[str | None] = (), key: str | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.engine = engine
+        self.faults = faults
+        self.key = key
+        self.calls = 0
+        self.met: Counter[str] = Counter()
+        self.bodies: list[dict[str, Any]] = []
+        self.lock = threading.Lock()
+        self.over = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of clients that gave up."""
+
+
+@contextmanager
+def serve(engine: TransformersEngine, faults: Sequence[str | None] = (), key: str | None = None) -> Iterator[Endpoint]:
+    server = Endpoint(engine, faults, key)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Endpoint
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        server = self.server
+        with server.lock:
+            fault = server.faults[server.calls % len(server.faults)] if server.faults else None
+            server.calls += 1
+            server.bodies.append(body)
+            if fault is not None:
+                server.met[fault] += 1
+        if server.key is not None and self.headers.get("Authorization") != f"Bearer {server.key}":
+            return self._send(401, b'{"error": "no key, no answer"}')
+        if fault == "refuse":
+            return self._send(400, b'{"error": "no such model"}')
+        if fault == "retry_after":
+            return self._send(429, b"{}", {"Retry-After": "0.2"})
+        if fault == "error":
+            return self._send(500, b"the server fell over")
+        if fault == "hang":
+            server.over.wait(HANG)
+            self.close_connection = True
+            return None
+        whole = json.dumps(self._answer(body)).encode()
+        if fault == "cut":
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(whole)))
+            self.end_headers()
+            self.wfile.write(whole[: len(whole) // 2])
+            self.close_connection = True
+            return None
+        damaged = {"not_json": b"<html>busy</html>", "truncated": whole[:-20], "half_an_answer": b'{"choices": []}'}
+        return self._send(200, damaged.get(fault or "", whole))
+
+    def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _answer(self, body: dict[str, Any]) -> dict[str, Any]:
+        with self.server.lock:
+            return self._score(body) if self.path.endswith("/v1/completions") else self._chat(body)
+
+    def _chat(self, body: dict[str, Any]) -> dict[str, Any]:
+        messages = tuple(Message(it["role"], it["content"]) for it in body["messages"])
+        sampling = Sampling(body["max_tokens"], body["temperature"], body["seed"])
+        (found,) = self.server.engine.generate([messages], sampling)
+        logprobs = {"content": [{"logprob": found.logprob}]} if body.get("logprobs") else None
+        return {
+            "choices": [{"message": {"role": "assistant", "content": found.text}, "logprobs": logprobs,
+                         "finish_reason": "stop" if found.finished else "length"}],
+            "usage": {"prompt_tokens": found.prompt_tokens, "completion_tokens": found.tokens},
+        }  # fmt: skip
+
+    def _score(self, body: dict[str, Any]) -> dict[str, Any]:
+        import torch
+
+        ids = torch.tensor([body["prompt"]])
+        with torch.inference_mode():
+            logprobs = torch.log_softmax(self.server.engine.model(input_ids=ids).logits[0, :-1].float(), -1)
+        given = [logprobs[place, token].item() for place, token in enumerate(body["prompt"][1:])]
+        rows = [{str(token): {"logprob": it}} for token, it in zip(body["prompt"][1:], given, strict=True)]
+        return {"choices": [{"prompt_logprobs": [None, *rows]}], "usage": {}}

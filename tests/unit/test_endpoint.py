@@ -1,0 +1,132 @@
+"""The endpoint engine in bad weather: what can be mended is mended, what cannot is said in the server's own words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.endpoint import FAULTS, serve
+from tft.config.campaign import EndpointEngineConfig
+from tft.engines import endpoint
+from tft.engines.endpoint import EndpointEngine
+from tft.engines.transformers import TransformersEngine, load_model
+from tft.errors import PrerequisiteError, StageError
+from tft.ports import Generation, Sampling
+from tft.records import Message
+
+QUESTIONS = [(Message("user", question),) for question in ("3+4", "8-3", "7*8", "9+9", "6*7")]
+GREEDY = Sampling(24)
+
+
+@pytest.fixture(scope="module")
+def model(novice: Path) -> TransformersEngine:
+    return TransformersEngine(*load_model(novice), "novice")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> Iterator[None]:  # noqa: ARG001
+    """Wait as a test may: the rules stay, their seconds shrink."""
+    monkeypatch.setattr(endpoint, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(endpoint, "_LONGEST_WAIT", 0.2)
+    yield
+
+
+def open_at(url: str, **changes: object) -> EndpointEngine:
+    config = EndpointEngineConfig.model_validate({"url": url, "timeout": 2, "deadline": 60, **changes})
+    return EndpointEngine.open("novice", "novice", config)
+
+
+def healthy(model: TransformersEngine) -> list[Generation]:
+    with serve(model) as server:
+        return open_at(server.url).generate(QUESTIONS, GREEDY)
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "hang"])
+def test_what_asking_again_can_mend_is_mended(model: TransformersEngine, fault: str) -> None:
+    with serve(model, [fault, fault, None, None]) as server:
+        assert open_at(server.url).generate(QUESTIONS, GREEDY) == healthy(model)
+        assert server.met[fault] >= 2
+
+
+def test_a_request_that_hangs_is_given_up_and_made_again(model: TransformersEngine) -> None:
+    with serve(model, ["hang", *[None] * 20]) as server:
+        start = time.monotonic()
+        assert open_at(server.url).generate(QUESTIONS, GREEDY) == healthy(model)
+        assert time.monotonic() - start < 5
+
+
+def test_what_asking_again_cannot_mend_ends_the_call_at_once(model: TransformersEngine) -> None:
+    with serve(model, ["refuse"]) as server:
+        with pytest.raises(PrerequisiteError, match=r"status 400: .*no such model"):
+            open_at(server.url, concurrency=1).generate(QUESTIONS, GREEDY)
+        assert server.calls == 1
+
+
+def test_a_server_that_never_answers_ends_at_the_deadline_with_its_last_word(model: TransformersEngine) -> None:
+    with serve(model, ["error"]) as server:
+        start = time.monotonic()
+        with pytest.raises(StageError, match=rf"{server.url}.* within 1 s.*last: status 500"):
+            open_at(server.url, deadline=1).generate(QUESTIONS, GREEDY)
+        assert time.monotonic() - start < 4
+
+
+def test_nobody_at_home_is_said_with_the_address(free_port: int) -> None:
+    with pytest.raises(StageError, match=rf"127.0.0.1:{free_port}.*Connect"):
+        open_at(f"http://127.0.0.1:{free_port}/v1", deadline=0.5).generate(QUESTIONS, GREEDY)
+
+
+def test_a_server_that_asks_for_peace_gets_it_from_everybody(model: TransformersEngine) -> None:
+    with serve(model, ["retry_after", *[None] * 100]) as server:
+        start = time.monotonic()
+        open_at(server.url, concurrency=1).generate(QUESTIONS, GREEDY)
+        assert time.monotonic() - start >= 0.2
+
+
+def test_a_server_that_is_down_is_tried_now_and_then(model: TransformersEngine) -> None:
+    with serve(model, ["error"]) as server:
+        with pytest.raises(StageError):
+            open_at(server.url, deadline=1.5, breaker=3).generate(QUESTIONS * 4, GREEDY)
+        # 20 rows that came back every 0.1 s would have made hundreds of calls.
+        assert server.calls < 40
+
+
+def test_requests_a_minute_are_kept(model: TransformersEngine) -> None:
+    with serve(model) as server:
+        start = time.monotonic()
+        open_at(server.url, requests_per_minute=600).generate(QUESTIONS, GREEDY)
+        assert time.monotonic() - start >= 0.4
+
+
+def test_the_key_comes_from_the_environment(model: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(model, key="open sesame") as server:
+        with pytest.raises(PrerequisiteError, match=r"401.*key"):
+            open_at(server.url).generate(QUESTIONS, GREEDY)
+        monkeypatch.delenv("TUTOR_KEY", raising=False)
+        with pytest.raises(PrerequisiteError, match="TUTOR_KEY"):
+            open_at(server.url, key_env="TUTOR_KEY")
+        monkeypatch.setenv("TUTOR_KEY", "open sesame")
+        assert open_at(server.url, key_env="TUTOR_KEY").generate(QUESTIONS, GREEDY) == healthy(model)
+
+
+def test_a_schema_is_sent_where_the_endpoint_knows_it(model: TransformersEngine) -> None:
+    asked = Sampling(8, schema={"type": "object"})
+    with serve(model) as server:
+        open_at(server.url).generate(QUESTIONS[:1], asked)
+        open_at(server.url, guided=False).generate(QUESTIONS[:1], asked)
+        first, second = server.bodies
+    assert first["response_format"]["json_schema"]["schema"] == {"type": "object"}
+    assert "response_format" not in second
+
+
+def test_without_a_tokenizer_the_count_is_a_bound(model: TransformersEngine, novice: Path) -> None:
+    here = open_at("http://127.0.0.1:1/v1", tokenizer=str(novice))
+    elsewhere = open_at("http://127.0.0.1:1/v1")
+    assert here.count(QUESTIONS) == model.count(QUESTIONS) <= elsewhere.count(QUESTIONS)
+
+
+def test_scoring_wants_a_tokenizer(model: TransformersEngine) -> None:
+    with serve(model) as server, pytest.raises(PrerequisiteError, match=r"engine\.tokenizer"):
+        open_at(server.url).score(QUESTIONS[:1], ["#7"])

@@ -1,0 +1,361 @@
+"""The endpoint engine: a model behind an OpenAI-compatible server that somebody else runs.
+
+Requests go out side by side, each with a seed of its own, so that an answer depends on its question and its place
+in the batch and not on who was answered first, or how often it had to be asked. What can be mended by asking again
+(overload, time-outs, connections that break, bodies that cannot be read) is asked again until the deadline; what
+cannot ends the call with the server's own words. Left out on purpose: streaming, because nobody reads along.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+
+from tft.errors import PrerequisiteError, StageError
+from tft.ports import Generation, Sampling, Scores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from transformers import PreTrainedTokenizerBase
+
+    from tft.config.campaign import EndpointEngineConfig
+    from tft.records import Message
+
+_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+_FIRST_WAIT = 0.5
+_LONGEST_WAIT = 30.0
+_APART = 1_000_003
+"""Between the seeds of two batches, so that their rows do not share seeds."""
+_A_MESSAGE = 16
+"""Tokens a chat template may add to a message, where nobody can count them."""
+
+
+class EndpointEngine:
+    """Generate and score at an OpenAI-compatible endpoint.
+
+    Args:
+        config: where it is, and how patiently it is asked.
+        model: the name it knows the model by.
+        fingerprint: names the model.
+        tokenizer: the model's tokenizer, with its chat template; None where only the endpoint has it.
+    """
+
+    def __init__(
+        self,
+        config: EndpointEngineConfig,
+        model: str,
+        fingerprint: str,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+    ) -> None:
+        self._config = config
+        self._model = model
+        self._fingerprint = fingerprint
+        self._tokenizer = tokenizer
+        self._line = _Line(config, _key(config))
+
+    @classmethod
+    def open(cls, address: str, fingerprint: str, config: EndpointEngineConfig) -> EndpointEngine:
+        """Open the endpoint of a config; no request is made.
+
+        Args:
+            address: the name the endpoint knows the model by.
+            fingerprint: names the model.
+            config: where the endpoint is.
+
+        Raises:
+            PrerequisiteError: if the environment has no key, or the tokenizer cannot be loaded.
+        """
+        return cls(config, address, fingerprint, _tokenizer(config.tokenizer))
+
+    @property
+    def fingerprint(self) -> str:
+        """The model as the endpoint names it. What else decides an answer there, nobody here can know."""
+        return f"{self._fingerprint}/endpoint"
+
+    def count(self, prompts: Sequence[Sequence[Message]]) -> int:
+        """Count the tokens of conversations; without a tokenizer, say how many there are at most.
+
+        A token of a byte-level vocabulary stands for one byte or more, so the bytes are a bound.
+        """
+        if self._tokenizer is not None:
+            return sum(len(self._encode(messages)) for messages in prompts)
+        return sum(len(message.content.encode()) + _A_MESSAGE for messages in prompts for message in messages)
+
+    def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
+        """Answer every conversation, in the order they came.
+
+        Raises:
+            PrerequisiteError: if the endpoint cannot be reached, or refuses the request.
+            StageError: if the deadline passed before all were answered.
+        """
+        bodies = [
+            {
+                "model": self._model,
+                "messages": [{"role": message.role, "content": message.content} for message in messages],
+                "max_tokens": sampling.max_tokens,
+                "temperature": sampling.temperature,
+                # One a row: the same question twice in a batch is two questions.
+                "seed": (sampling.seed * _APART + place) % 2**31,
+                **({"logprobs": True} if self._config.logprobs else {}),
+                **(_guided(sampling.schema) if sampling.schema is not None and self._config.guided else {}),
+            }
+            for place, messages in enumerate(prompts)
+        ]
+        return self._line.ask_all("/chat/completions", bodies, _read_generation)
+
+    def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
+        """Give the log-probability of every token of the completions, the end token included.
+
+        Needs the tokenizer here, and an endpoint that gives ``prompt_logprobs``, as vLLM and ``tft serve`` do.
+
+        Raises:
+            PrerequisiteError: without a tokenizer, or where the endpoint gives no log-probabilities.
+        """
+        if self._tokenizer is None:
+            raise PrerequisiteError(
+                f"{self._config.url} cannot score without a tokenizer here: name one in engine.tokenizer"
+            )
+        end = self._tokenizer.eos_token_id
+        rows = []
+        for messages, completion in zip(prompts, completions, strict=True):
+            prompt = self._encode(messages)
+            answer = list(self._tokenizer(completion, add_special_tokens=False)["input_ids"])
+            rows.append((prompt, [*answer, end]))
+        bodies = [
+            {"model": self._model, "prompt": prompt + answer, "max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
+            for prompt, answer in rows
+        ]
+        found = self._line.ask_all("/completions", bodies, _read_logprobs)
+        return [
+            Scores(tuple(answer), tuple(logprobs[len(prompt) :]))
+            for (prompt, answer), logprobs in zip(rows, found, strict=True)
+        ]
+
+    def _encode(self, messages: Sequence[Message]) -> list[int]:
+        assert self._tokenizer is not None
+        text = self._tokenizer.apply_chat_template(
+            [{"role": message.role, "content": message.content} for message in messages],
+            add_generation_prompt=True,
+            tokenize=False,
+        )
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Again(Exception):  # noqa: N818
+    """A failure that asking again may mend."""
+
+    why: str
+    wait: float | None = None
+    """Seconds the server asked to be left alone."""
+
+
+class _Line:
+    """The line to one server, shared by all threads of an engine: its limits, its moods, its deadline."""
+
+    def __init__(self, config: EndpointEngineConfig, key: str | None) -> None:
+        self._config = config
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self._client = httpx2.Client(
+            base_url=config.url.rstrip("/"),
+            headers=headers,
+            limits=httpx2.Limits(max_connections=config.concurrency),
+        )
+        self._lock = threading.Lock()
+        self._not_before = 0.0
+        self._failures = 0
+        self._last = ""
+
+    def ask_all(self, path: str, bodies: Sequence[dict[str, Any]], read: Callable[[dict[str, Any]], Any]) -> list[Any]:
+        """Ask side by side, and give the answers in order; the first failure that cannot be mended ends all."""
+        if not bodies:
+            return []
+        deadline = time.monotonic() + self._config.deadline
+        stop = threading.Event()
+
+        def one(body: dict[str, Any]) -> Any:
+            try:
+                return self._ask(path, body, read, deadline, stop)
+            except BaseException:
+                stop.set()
+                raise
+
+        with ThreadPoolExecutor(min(self._config.concurrency, len(bodies)), "endpoint") as pool:
+            waiting = [pool.submit(one, body) for body in bodies]
+            errors = [error for it in waiting if (error := it.exception()) is not None]
+        if errors:
+            raise next((error for error in errors if not isinstance(error, _StoppedError)), errors[0])
+        return [it.result() for it in waiting]
+
+    def _ask(
+        self,
+        path: str,
+        body: dict[str, Any],
+        read: Callable[[dict[str, Any]], Any],
+        deadline: float,
+        stop: threading.Event,
+    ) -> Any:
+        attempt = 0
+        while True:
+            self._wait_for_turn(deadline, stop)
+            try:
+                answer = read(self._post(path, body, deadline))
+            except _Again as trouble:
+                # Full jitter: many clients that failed together shall not come back together.
+                wait = random.uniform(0, min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt))
+                attempt += 1
+                self._failed(trouble)
+                if time.monotonic() + wait > deadline:
+                    raise StageError(
+                        f"{self._config.url}{path} did not answer within {self._config.deadline:g} s, asked "
+                        f"{attempt} times; last: {trouble.why}. Look at the server, or raise engine.deadline"
+                    ) from None
+                if stop.wait(wait):
+                    raise _StoppedError from None
+            else:
+                self._succeeded()
+                return answer
+
+    def _post(self, path: str, body: dict[str, Any], deadline: float) -> dict[str, Any]:
+        patience = max(0.1, min(self._config.timeout, deadline - time.monotonic()))
+        try:
+            answer = self._client.post(path, json=body, timeout=patience)
+        except httpx2.TimeoutException:
+            raise _Again(f"no answer within {patience:.3g} s") from None
+        except httpx2.TransportError as error:
+            raise _Again(f"{type(error).__name__}: {error}") from None
+        if answer.status_code in _AGAIN:
+            raise _Again(f"status {answer.status_code}", _retry_after(answer.headers.get("retry-after")))
+        if answer.status_code >= 400:
+            raise PrerequisiteError(
+                f"{self._config.url}{path} refused a request for the model {body['model']} with status "
+                f"{answer.status_code}: {answer.text[:500]}. {_remedy(answer.status_code, self._config)}"
+            )
+        try:
+            found = answer.json()
+        except ValueError:
+            raise _Again("the answer is not JSON") from None
+        if not isinstance(found, dict):
+            raise _Again("the answer is not an object")
+        return found
+
+    def _wait_for_turn(self, deadline: float, stop: threading.Event) -> None:
+        """Wait while the server asked for peace, or has failed so often that only one request may try it."""
+        with self._lock:
+            now = time.monotonic()
+            turn = max(now, self._not_before)
+            gap = 60 / self._config.requests_per_minute if self._config.requests_per_minute else 0.0
+            if self._failures >= self._config.breaker:
+                gap = max(gap, min(_LONGEST_WAIT, self._config.timeout))
+            if gap:
+                self._not_before = turn + gap
+            last = self._last
+        if turn > deadline:
+            raise StageError(
+                f"{self._config.url} is not to be asked before the deadline of {self._config.deadline:g} s"
+                f"{'; last: ' + last if last else ''}. Raise engine.deadline, or ask for fewer lessons"
+            )
+        if stop.wait(turn - now):
+            raise _StoppedError
+
+    def _failed(self, trouble: _Again) -> None:
+        with self._lock:
+            self._failures += 1
+            self._last = trouble.why
+            if trouble.wait is not None:
+                self._not_before = max(self._not_before, time.monotonic() + trouble.wait)
+
+    def _succeeded(self) -> None:
+        with self._lock:
+            if self._failures >= self._config.breaker:
+                self._not_before = 0.0
+            self._failures = 0
+
+
+class _StoppedError(StageError):
+    """Another request of the batch failed for good."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped, because another request of the batch failed")
+
+
+def _guided(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}}
+
+
+def _read_generation(answer: dict[str, Any]) -> Generation:
+    """Read a chat completion; what cannot be read was damaged on its way."""
+    try:
+        (choice,) = answer["choices"]
+        usage = answer["usage"]
+        logprobs = (choice.get("logprobs") or {}).get("content")
+        return Generation(
+            text=choice["message"]["content"] or "",
+            prompt_tokens=int(usage["prompt_tokens"]),
+            tokens=int(usage["completion_tokens"]),
+            finished=choice["finish_reason"] == "stop",
+            logprob=None if logprobs is None else sum(float(token["logprob"]) for token in logprobs),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _Again(f"the answer is not a chat completion: {error!r}") from None
+
+
+def _read_logprobs(answer: dict[str, Any]) -> list[float]:
+    try:
+        (choice,) = answer["choices"]
+        given = choice["prompt_logprobs"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise PrerequisiteError(f"the endpoint gives no prompt_logprobs, so it cannot score: {error!r}") from None
+    # The first token of a prompt has no log-probability.
+    return [0.0, *(float(next(iter(token.values()))["logprob"]) for token in given[1:])]
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Read a Retry-After header: seconds, or a date."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return None
+
+
+def _remedy(status: int, config: EndpointEngineConfig) -> str:
+    if status in (401, 403):
+        return f"Put its key into the environment variable {config.key_env or 'that engine.key_env names'}"
+    if status == 404:
+        return "Its address ends with /v1, and GET /models lists the names it knows"
+    return "If it does not know response_format or logprobs, set engine.guided or engine.logprobs to false"
+
+
+def _key(config: EndpointEngineConfig) -> str | None:
+    if config.key_env is None:
+        return None
+    key = os.environ.get(config.key_env)
+    if not key:
+        raise PrerequisiteError(f"the environment variable {config.key_env} has no key for {config.url}; set it")
+    return key
+
+
+def _tokenizer(name: str | None) -> PreTrainedTokenizerBase | None:
+    if name is None:
+        return None
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise PrerequisiteError(f"the tokenizer {name} cannot be loaded: {error}") from error
