@@ -11,8 +11,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.endpoint import serve
-from tests.remote import elsewhere
-from tft.config.campaign import EndpointEngineConfig, TransformersEngineConfig, VLLMEngineConfig
+from tft.config.campaign import EndpointEngineConfig, TransformersEngineConfig
 from tft.engines.endpoint import EndpointEngine
 from tft.engines.transformers import TransformersEngine
 from tft.ports import Engine, Generation, Sampling
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
 
 QUESTIONS = ["3+4", "27+58", "9*9", "123+456", "8-3", "12+7", "99+1", "write add_1 level 1", "7+8", "40*2", "1", "?"]
 GREEDY = Sampling(24)
-VLLM = VLLMEngineConfig(
-    dtype="float32", context=256, sequences=64, cpu_cache_gib=1, block_size=32, eager=True, logprobs=True
-)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -43,15 +39,11 @@ def embedded(novice: Path) -> TransformersEngine:
     return TransformersEngine.open(str(novice), "novice", TransformersEngineConfig())
 
 
-@pytest.fixture(scope="module", params=["transformers", "endpoint", "vllm"])
+@pytest.fixture(scope="module", params=["transformers", "endpoint"])
 def engine(request: pytest.FixtureRequest, novice: Path, embedded: TransformersEngine) -> Iterator[Engine]:
     """Give each engine there is, with the same weights."""
     if request.param == "transformers":
         yield embedded
-        return
-    if request.param == "vllm":
-        with elsewhere(str(novice), "novice", VLLM) as remote:
-            yield remote
         return
     with serve(embedded) as server:
         config = EndpointEngineConfig(url=server.url, tokenizer=str(novice), logprobs=True)

@@ -159,8 +159,9 @@ def test_unknown_names_are_answered_with_those_there_are(tmp_path: Path) -> None
 
 
 def test_an_unknown_engine_is_refused(tmp_path: Path) -> None:
-    problem = found(write(tmp_path), "tutor.engine=vlm")["tutor.engine"]
-    assert (problem.value, problem.message) == ("vlm", "must be 'transformers'")
+    problem = found(write(tmp_path), "tutor.engine=transformer")["tutor.engine.type"]
+    assert problem.value == "transformer"
+    assert "did you mean transformers" in problem.remedy
 
 
 def test_every_skill_with_too_few_items_is_named(tmp_path: Path) -> None:

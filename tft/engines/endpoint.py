@@ -164,12 +164,7 @@ class _Line:
 
     def __init__(self, config: EndpointEngineConfig, key: str | None) -> None:
         self._config = config
-        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        self._client = httpx2.Client(
-            base_url=config.url.rstrip("/"),
-            headers=headers,
-            limits=httpx2.Limits(max_connections=config.concurrency),
-        )
+        self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         self._lock = threading.Lock()
         self._not_before = 0.0
         self._failures = 0
@@ -184,31 +179,30 @@ class _Line:
 
         def one(body: dict[str, Any]) -> Any:
             try:
-                return self._ask(path, body, read, deadline, stop)
+                return self._ask(lambda: read(self._post(client, path, body, deadline)), path, deadline, stop)
             except BaseException:
                 stop.set()
                 raise
 
-        with ThreadPoolExecutor(min(self._config.concurrency, len(bodies)), "endpoint") as pool:
+        workers = min(self._config.concurrency, len(bodies))
+        address, limits = self._config.url.rstrip("/"), httpx2.Limits(max_connections=workers)
+        with (
+            httpx2.Client(base_url=address, headers=self._headers, limits=limits) as client,
+            ThreadPoolExecutor(workers, "endpoint") as pool,
+        ):
             waiting = [pool.submit(one, body) for body in bodies]
             errors = [error for it in waiting if (error := it.exception()) is not None]
         if errors:
             raise next((error for error in errors if not isinstance(error, _StoppedError)), errors[0])
         return [it.result() for it in waiting]
 
-    def _ask(
-        self,
-        path: str,
-        body: dict[str, Any],
-        read: Callable[[dict[str, Any]], Any],
-        deadline: float,
-        stop: threading.Event,
-    ) -> Any:
+    def _ask(self, once: Callable[[], Any], path: str, deadline: float, stop: threading.Event) -> Any:
+        """Ask until there is an answer, a refusal, or no time left."""
         attempt = 0
         while True:
             self._wait_for_turn(deadline, stop)
             try:
-                answer = read(self._post(path, body, deadline))
+                answer = once()
             except _Again as trouble:
                 # Full jitter: many clients that failed together shall not come back together.
                 wait = random.uniform(0, min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt))
@@ -225,10 +219,10 @@ class _Line:
                 self._succeeded()
                 return answer
 
-    def _post(self, path: str, body: dict[str, Any], deadline: float) -> dict[str, Any]:
+    def _post(self, client: httpx2.Client, path: str, body: dict[str, Any], deadline: float) -> dict[str, Any]:
         patience = max(0.1, min(self._config.timeout, deadline - time.monotonic()))
         try:
-            answer = self._client.post(path, json=body, timeout=patience)
+            answer = client.post(path, json=body, timeout=patience)
         except httpx2.TimeoutException:
             raise _Again(f"no answer within {patience:.3g} s") from None
         except httpx2.TransportError as error:
@@ -281,11 +275,8 @@ class _Line:
             self._failures = 0
 
 
-class _StoppedError(StageError):
+class _StoppedError(Exception):
     """Another request of the batch failed for good."""
-
-    def __init__(self) -> None:
-        super().__init__("stopped, because another request of the batch failed")
 
 
 def _guided(schema: dict[str, Any]) -> dict[str, Any]:

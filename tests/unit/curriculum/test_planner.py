@@ -79,8 +79,8 @@ def test_the_weaker_the_more(score: int, lessons: int) -> None:
 
 
 def test_nothing_right_is_shown_how_and_something_right_is_criticised_too() -> None:
-    assert kinds(make(facts=100, short=9), "short") == {"demonstration": 1000}
-    assert kinds(make(facts=100, short=10), "short") == {"demonstration": 750, "critique": 250}
+    assert kinds(make(facts=100, short=24), "short") == {"demonstration": 1000}
+    assert kinds(make(facts=100, short=25), "short") == {"demonstration": 750, "critique": 250}
     never = make(facts=100)
     assert kinds(never, "short") == {"demonstration": 1000}
     assert next(line.reason for line in never.tuition if line.skill == "short").startswith("never asked")
@@ -137,7 +137,8 @@ def test_whatever_is_known_the_syllabus_is_sound(
         assert line.lessons > 0
         assert line.reason
         assert (line.kind == "replay") == (line.skill in held)
-        assert set(SKILLS[line.skill].needs) <= held or line.kind == "replay"
+        within_reach = {skill for skill, score in marks.items() if score >= 75}
+        assert set(SKILLS[line.skill].needs) <= within_reach or line.kind == "replay"
     total = sum(taught(syllabus).values())
     assert total <= 2 * CONFIG.lessons
     rehearsed = sum(line.lessons for line in syllabus.tuition if line.kind == "replay")
