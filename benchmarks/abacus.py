@@ -10,26 +10,26 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from pathlib import Path
 
 from benchmarks.results import Row
-from tft.config.campaign import FullAdapter
-from tft.library import Library, fingerprint_model, load_items, shipped
+from tft.config.campaign import FullAdapter, TutorUse
+from tft.library import Library, load_items, shipped
 from tft.ports import Sampling
+from tft.preparation import find_tutor
 from tft.records import Item
 from tft.statistics import wilson_interval
 from tft.student import StudentRef
 from tft.student.models import attempt
-from tft.tutor import Tutor, TutorRef, open_tutor
+from tft.tutor import Tutor, open_tutor
 
 sys.path[:0] = [str(shipped() / "tutors" / "abacus"), str(shipped() / "curricula" / "arithmetic")]
 import corpus  # noqa: E402
 
 
 def open_abacus(cache: str) -> Tutor:
-    library = Library()
-    _, folder = library.tutor("abacus")
-    model = library.model("abacus").address
-    return open_tutor(TutorRef(str(folder / "tutor.yaml"), model, fingerprint_model(model), "transformers", 512, cache))
+    _, tutor = find_tutor(TutorUse(use="abacus"), Library(), Path(cache))
+    return open_tutor(tutor)
 
 
 def run(options: list[str]) -> list[Row]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -28,15 +29,23 @@ class Endpoint(ThreadingHTTPServer):
         engine: answers.
         faults: what goes wrong, call by call, over and over; empty for a healthy server.
         key: demanded of every request; None for none.
+        quirks: what it does differently from what it should, all the time.
     """
 
     daemon_threads = True
 
-    def __init__(self, engine: TransformersEngine, faults: Sequence[str | None] = (), key: str | None = None) -> None:
+    def __init__(
+        self,
+        engine: TransformersEngine,
+        faults: Sequence[str | None] = (),
+        key: str | None = None,
+        quirks: Iterable[str] = (),
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.engine = engine
         self.faults = faults
         self.key = key
+        self.quirks = frozenset(quirks)
         self.calls = 0
         self.met: Counter[str] = Counter()
         self.bodies: list[dict[str, Any]] = []
@@ -52,8 +61,13 @@ class Endpoint(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve(engine: TransformersEngine, faults: Sequence[str | None] = (), key: str | None = None) -> Iterator[Endpoint]:
-    server = Endpoint(engine, faults, key)
+def serve(
+    engine: TransformersEngine,
+    faults: Sequence[str | None] = (),
+    key: str | None = None,
+    quirks: Iterable[str] = (),
+) -> Iterator[Endpoint]:
+    server = Endpoint(engine, faults, key, quirks)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
@@ -83,8 +97,8 @@ class _Handler(BaseHTTPRequestHandler):
                 server.met[fault] += 1
         if server.key is not None and self.headers.get("Authorization") != f"Bearer {server.key}":
             return self._send(401, b'{"error": "no key, no answer"}')
-        if fault == "refuse":
-            return self._send(400, b'{"error": "no such model"}')
+        if fault == "refuse" or ("other_model" in server.quirks and body["model"] != "other"):
+            return self._send(404 if fault is None else 400, b'{"error": "no such model"}')
         if fault == "retry_after":
             return self._send(429, b"{}", {"Retry-After": "0.2"})
         if fault == "error":
@@ -116,14 +130,22 @@ class _Handler(BaseHTTPRequestHandler):
             return self._score(body) if self.path.endswith("/v1/completions") else self._chat(body)
 
     def _chat(self, body: dict[str, Any]) -> dict[str, Any]:
+        quirks = self.server.quirks
         messages = tuple(Message(it["role"], it["content"]) for it in body["messages"])
-        sampling = Sampling(body["max_tokens"], body["temperature"], body["seed"])
+        most = 40 if "endless" in quirks else body["max_tokens"]
+        sampling = Sampling(most, body["temperature"], body["seed"])
+        if "moody" in quirks:
+            sampling = Sampling(most, 1.5, self.server.calls)
         (found,) = self.server.engine.generate([messages], sampling)
+        if "response_format" in body and "no_schema" not in quirks:
+            found = replace(found, text='{"answer": "yes"}', finished=True)
+        whole = found.finished or "proud" in quirks
         logprobs = {"content": [{"logprob": found.logprob}]} if body.get("logprobs") else None
+        added = 9 if "system_turn" in quirks else 0
         return {
             "choices": [{"message": {"role": "assistant", "content": found.text}, "logprobs": logprobs,
-                         "finish_reason": "stop" if found.finished else "length"}],
-            "usage": {"prompt_tokens": found.prompt_tokens, "completion_tokens": found.tokens},
+                         "finish_reason": "stop" if whole else "length"}],
+            "usage": {"prompt_tokens": found.prompt_tokens + added, "completion_tokens": found.tokens},
         }  # fmt: skip
 
     def _score(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -133,5 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         with torch.inference_mode():
             logprobs = torch.log_softmax(self.server.engine.model(input_ids=ids).logits[0, :-1].float(), -1)
         given = [logprobs[place, token].item() for place, token in enumerate(body["prompt"][1:])]
+        if "shifted" in self.server.quirks:
+            given = given[1:] + given[:1]
         rows = [{str(token): {"logprob": it}} for token, it in zip(body["prompt"][1:], given, strict=True)]
         return {"choices": [{"prompt_logprobs": [None, *rows]}], "usage": {}}

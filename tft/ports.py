@@ -22,6 +22,8 @@ class Sampling:
     temperature: float = 0.0
     """0 is greedy."""
     seed: int = 0
+    logprobs: bool = False
+    """Whether the log-probability of an answer is wanted, where it costs something."""
     schema: dict[str, Any] | None = None
     """JSON schema of the answer, for engines that can hold a model to one; None where any text will do."""
 
@@ -56,6 +58,18 @@ class Engine(Protocol):
     @property
     def fingerprint(self) -> str:
         """Names the weights and what else decides an answer: the same fingerprint, the same answers."""
+
+    @property
+    def counts_exactly(self) -> bool:
+        """Whether ``count`` is exact, or an upper bound."""
+
+    @property
+    def guided(self) -> bool:
+        """Whether it holds a model to the schema of a request."""
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that prompt and answer may have together; None where nobody here knows."""
 
     def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
         """Answer every conversation, in the order they came."""

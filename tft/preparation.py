@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tft.config import CampaignConfig, CurriculumCard, SuiteCard, TutorCard
 from tft.config.cards import SkillCard, choose_skills
@@ -19,7 +19,11 @@ from tft.library import Library, fetch_weights, load_items
 from tft.ports import ItemSource
 from tft.records import Item, digest
 from tft.student import StudentRef
-from tft.tutor import TutorRef
+from tft.tutor import PreflightRequest, TutorRef
+from tft.tutor.values import longest_values, usual_values
+
+if TYPE_CHECKING:
+    from tft.config.campaign import TutorUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,9 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
         UserError: if a name leads nowhere.
         PrerequisiteError: if a model cannot be reached.
     """
-    tutor_card, tutor_folder = library.tutor(config.tutor.use)
+    cache = Path(config.cache).expanduser() if config.cache else folder.parent / "cache"
+    tutor_card, tutor = find_tutor(config.tutor, library, cache)
+    tutor_folder = Path(tutor.card_path).parent
     curriculum, curriculum_folder = library.curriculum(config.curriculum)
     skills = choose_skills(config.skills, curriculum)
     items_path = curriculum_folder / curriculum.items
@@ -80,7 +86,6 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
     cards = [library.suite(name) for name in config.exams.whole]
     expected = [name for name, skill in curriculum.skills.items() if skill.role != "stretch"]
     suites = tuple((card, read_suite(card, place, source, expected)) for card, place in cards)
-    tutor = _tutor(config, library, tutor_card, tutor_folder, folder)
     students = tuple(
         StudentRef(it.id, *fetch_weights(library.model(it.model), f"students.{place}.model"), it.adapter)
         for place, it in enumerate(config.students)
@@ -98,9 +103,35 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
     )  # fmt: skip
 
 
-def _tutor(config: CampaignConfig, library: Library, card: TutorCard, folder: Path, run: Path) -> TutorRef:
-    engine = config.tutor.engine or card.engine
-    named = config.tutor.model or card.model
+def preflight_request(prepared: Prepared) -> PreflightRequest:
+    """Say what a tutor will be asked in this campaign, so that it can be checked before."""
+    items = prepared.splits.items["probe"]
+    taught = next(name for name, card in prepared.skills.items() if card.role == "taught")
+    marker = prepared.curriculum.grader.marker
+    question = next(item.question for item in items if item.skill == taught)
+    longest = max((item.question for item in items), key=len)
+    return PreflightRequest(
+        tutor=prepared.tutor,
+        values=usual_values(taught, prepared.skills[taught], question, marker),
+        longest=longest_values(prepared.skills, longest, prepared.tutor_card.longest_attempt, marker),
+    )
+
+
+def find_tutor(use: TutorUse, library: Library, cache: Path) -> tuple[TutorCard, TutorRef]:
+    """Resolve a tutor: its card, its model and its engine.
+
+    Args:
+        use: what a config says of it.
+        library: where names are looked up.
+        cache: folder of the answer cache.
+
+    Raises:
+        UserError: if a name leads nowhere.
+        PrerequisiteError: if its model cannot be reached.
+    """
+    card, folder = library.tutor(use.use)
+    engine = use.engine or card.engine
+    named = use.model or card.model
     if named is None:
         raise UserError(
             Problem(f"the tutor {card.tutor} brings no model of its own", key="tutor.model", remedy="name one")
@@ -110,8 +141,7 @@ def _tutor(config: CampaignConfig, library: Library, card: TutorCard, folder: Pa
         address = fingerprint = engine.model or named
     else:
         address, fingerprint = fetch_weights(library.model(named, card_folder=folder), "tutor.model")
-    cache = Path(config.cache).expanduser() if config.cache else run.parent / "cache"
-    return TutorRef(
+    return card, TutorRef(
         card_path=str((folder / "tutor.yaml").resolve()),
         model_path=address,
         fingerprint=fingerprint,

@@ -25,13 +25,16 @@ from tft.config import CampaignConfig, read_config
 from tft.errors import PrerequisiteError, Problem, TFTError, UserError
 from tft.ledger import Ledger
 from tft.library import Library
-from tft.preparation import Prepared, prepare
+from tft.preparation import Prepared, preflight_request, prepare
 from tft.report import build_report, render_html
 from tft.report.files import write_run_files
 from tft.steps import Steps, Watch
+from tft.tutor import preflight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from tft.ports import Executor
 
 _PACKAGES = ("torch", "transformers", "peft", "ray", "datasets", "numpy", "pydantic")
 
@@ -105,6 +108,7 @@ async def _go_round(prepared: Prepared, ledger: Ledger, clock: Clock) -> None:
     from tft.campaign import Campaign
 
     try:
+        await _check_tutor(prepared, executor, clock)
         steps = Steps(ledger, executor, clock)
         campaign = Campaign(prepared, steps, clock.earlier)
         await campaign.run()
@@ -118,6 +122,25 @@ async def _go_round(prepared: Prepared, ledger: Ledger, clock: Clock) -> None:
         ledger.set_fact("orchestrate", waited)
     finally:
         await executor.close()
+
+
+async def _check_tutor(prepared: Prepared, executor: Executor, watch: Watch) -> None:
+    """Check a tutor that somebody else may have set up; the embedded one is what it is.
+
+    Raises:
+        PrerequisiteError: with all that does not fit, and what to do about it.
+    """
+    if prepared.tutor.engine.type == "transformers":
+        return
+    watch.began("preflight", "", 0)
+    found, seconds = await executor.run("tutor", preflight, preflight_request(prepared))
+    if found.failures:
+        raise PrerequisiteError(
+            f"the tutor {prepared.tutor_card.tutor} is not what this campaign takes it for; nothing was taught:"
+            + "".join(f"\n  {check.name}: {check.detail}. {check.cure}" for check in found.failures)
+        )
+    held = sum(check.outcome == "held" for check in found.checks)
+    watch.ended("preflight", "", 0, seconds, f"{held} of {len(found.checks)} checks held, the others cannot be made")
 
 
 def _keep_final(folder: Path, student: str, checkpoint: str | None) -> str | None:

@@ -46,7 +46,7 @@ def engine(request: pytest.FixtureRequest, novice: Path, embedded: TransformersE
         yield embedded
         return
     with serve(embedded) as server:
-        config = EndpointEngineConfig(url=server.url, tokenizer=str(novice), logprobs=True)
+        config = EndpointEngineConfig(url=server.url, tokenizer=str(novice))
         yield EndpointEngine.open("novice", "novice", config)
 
 
@@ -87,7 +87,7 @@ def test_who_else_is_asked_does_not_change_a_greedy_answer(engine: Engine) -> No
 
 
 def test_the_sum_of_what_was_written_is_what_scoring_says(engine: Engine) -> None:
-    for sampling in (Sampling(40), Sampling(40, 1.0, 3)):
+    for sampling in (Sampling(40, logprobs=True), Sampling(40, 1.0, 3, logprobs=True)):
         generations = engine.generate(ask(*QUESTIONS), sampling)
         scores = engine.score(ask(*QUESTIONS), texts(generations))
         compared = 0

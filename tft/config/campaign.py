@@ -76,10 +76,11 @@ class EndpointEngineConfig(Frozen):
     tokenizer: str | None = None
     """The model's tokenizer, to count and to score: a path or a hub name; None means that only the endpoint has it,
     prompts are then counted by an upper bound, and nothing can be scored."""
+    context: Annotated[int, Field(ge=16)] | None = None
+    """Tokens that prompt and answer may have together; longer requests are not made. None means that it is not
+    known here."""
     guided: bool = True
     """Ask for JSON under a role's schema with ``response_format``; false where the endpoint does not know it."""
-    logprobs: bool = False
-    """Ask for the log-probability of answers; nothing in a campaign needs that of a tutor."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = execution(64)
     """Requests under way at once."""
     requests_per_minute: Annotated[float, Field(gt=0)] | None = execution(None)

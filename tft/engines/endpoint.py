@@ -81,6 +81,21 @@ class EndpointEngine:
         """The model as the endpoint names it. What else decides an answer there, nobody here can know."""
         return f"{self._fingerprint}/endpoint"
 
+    @property
+    def counts_exactly(self) -> bool:
+        """Whether the tokenizer is here."""
+        return self._tokenizer is not None
+
+    @property
+    def guided(self) -> bool:
+        """Whether it is asked for JSON under a schema."""
+        return self._config.guided
+
+    @property
+    def context(self) -> int | None:
+        """What the config says; the endpoint refuses what is longer than that."""
+        return self._config.context
+
     def count(self, prompts: Sequence[Sequence[Message]]) -> int:
         """Count the tokens of conversations; without a tokenizer, say how many there are at most.
 
@@ -105,7 +120,7 @@ class EndpointEngine:
                 "temperature": sampling.temperature,
                 # One a row: the same question twice in a batch is two questions.
                 "seed": (sampling.seed * _APART + place) % 2**31,
-                **({"logprobs": True} if self._config.logprobs else {}),
+                **({"logprobs": True} if sampling.logprobs else {}),
                 **(_guided(sampling.schema) if sampling.schema is not None and self._config.guided else {}),
             }
             for place, messages in enumerate(prompts)
@@ -329,7 +344,7 @@ def _remedy(status: int, config: EndpointEngineConfig) -> str:
         return f"Put its key into the environment variable {config.key_env or 'that engine.key_env names'}"
     if status == 404:
         return "Its address ends with /v1, and GET /models lists the names it knows"
-    return "If it does not know response_format or logprobs, set engine.guided or engine.logprobs to false"
+    return "If it does not know response_format, set engine.guided to false"
 
 
 def _key(config: EndpointEngineConfig) -> str | None:

@@ -80,6 +80,14 @@ class TransformersEngine:
         precision = torch.get_float32_matmul_precision()
         return f"{self._fingerprint}/transformers/{self.batch_size}/{precision}/{torch.get_num_threads()}"
 
+    counts_exactly = True
+    guided = False
+
+    @property
+    def context(self) -> int | None:
+        """Positions the model was made for."""
+        return getattr(self.model.config, "max_position_embeddings", None)
+
     def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
         """Write a conversation with the model's chat template, ready for its answer."""
         text = self.tokenizer.apply_chat_template(

@@ -1,6 +1,21 @@
 """The tutor: a model, the prompts for its roles, and a cache so that no answer is paid for twice."""
 
 from tft.tutor.cache import AnswerCache
+from tft.tutor.judging import Pair, Preference, prefer
+from tft.tutor.preflight import Check, Preflight, PreflightRequest, preflight
 from tft.tutor.roles import Answers, Tutor, TutorRef, open_tutor
 
-__all__ = ["AnswerCache", "Answers", "Tutor", "TutorRef", "open_tutor"]
+__all__ = [
+    "AnswerCache",
+    "Answers",
+    "Check",
+    "Pair",
+    "Preference",
+    "Preflight",
+    "PreflightRequest",
+    "Tutor",
+    "TutorRef",
+    "open_tutor",
+    "prefer",
+    "preflight",
+]

@@ -27,6 +27,8 @@ from tft.tutor.forms import Read, read_answer
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+_TOO_LONG = Read(None, "too_long", "prompt and answer would not fit into the context")
+
 
 @dataclass(frozen=True, slots=True)
 class TutorRef:
@@ -71,7 +73,7 @@ class Tutor:
 
     def __init__(self, card: TutorCard, folder: Path, engine: Engine, cache: AnswerCache) -> None:
         self.card = card
-        self._engine = engine
+        self.engine = engine
         self._cache = cache
         environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False)
         self._sources = {
@@ -85,7 +87,7 @@ class Tutor:
     @property
     def fingerprint(self) -> str:
         """Names the weights and the way they are run."""
-        return self._engine.fingerprint
+        return self.engine.fingerprint
 
     def version(self, role: Role) -> str:
         """Name the version of a prompt: a digest of its text, the form of its answer and its sampling."""
@@ -93,9 +95,10 @@ class Tutor:
 
     def render(self, role: Role, values: Mapping[str, Any]) -> str:
         """Write the user's turn of a request."""
-        return self._conversation(role, values)[-1].content
+        return self.conversation(role, values)[-1].content
 
-    def _conversation(self, role: Role, values: Mapping[str, Any]) -> tuple[Message, ...]:
+    def conversation(self, role: Role, values: Mapping[str, Any]) -> tuple[Message, ...]:
+        """Write a request: the system's turn if the role has one, and the user's."""
         if role not in self._templates:
             known = closest(role, self._templates)
             raise UserError(Problem(f"the tutor {self.card.tutor} does not take this role", value=role, remedy=known))
@@ -119,9 +122,11 @@ class Tutor:
         if not requests:
             return Answers([], [], [], Usage(), "")
         card = self.card.roles[role]
-        prompts = [self._conversation(role, values) for values in requests]
-        sampling = Sampling(card.max_tokens, card.temperature, seed, card.answer_schema)
-        answers, usage, key = self._call(prompts, sampling, allowance)
+        whole = [self.conversation(role, values) for values in requests]
+        sampling = Sampling(card.max_tokens, card.temperature, seed, schema=card.answer_schema)
+        short = [place for place, prompt in enumerate(whole) if self._fits(prompt, sampling)]
+        prompts = [whole[place] for place in short]
+        answers, usage, key = self._call(prompts, sampling, allowance) if prompts else ([], Usage(), "")
         read = [read_answer(card, answer) for answer in answers]
         for repair in range(card.repairs):
             # What was cut off would be cut off again.
@@ -134,13 +139,19 @@ class Tutor:
             usage += more
             for place, answer in zip(bad, mended, strict=True):
                 answers[place], read[place] = answer, read_answer(card, answer)
+        found = dict(zip(short, zip(read, (answer.text for answer in answers), strict=True), strict=True))
+        rows = [found.get(place, (_TOO_LONG, "")) for place in range(len(whole))]
         return Answers(
-            fields=[it.fields for it in read],
-            texts=[answer.text for answer in answers],
-            reasons=[it.reason for it in read],
+            fields=[it.fields for it, _ in rows],
+            texts=[text for _, text in rows],
+            reasons=[it.reason for it, _ in rows],
             usage=usage,
             key=key,
         )
+
+    def _fits(self, prompt: tuple[Message, ...], sampling: Sampling) -> bool:
+        context = self.engine.context
+        return context is None or self.engine.count([prompt]) + sampling.max_tokens <= context
 
     def _call(
         self, prompts: Sequence[tuple[Message, ...]], sampling: Sampling, allowance: int | None
@@ -154,17 +165,17 @@ class Tutor:
         found = self._cache.get(key)
         if found is not None:
             return found, _usage(found, cached=True), key
-        answers = self._engine.generate(prompts, sampling)
+        answers = self.engine.generate(prompts, sampling)
         self._cache.put(key, answers)
         return answers, _usage(answers, cached=False), key
 
     def _worst(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> int:
-        return self._engine.count(prompts) + len(prompts) * sampling.max_tokens
+        return self.engine.count(prompts) + len(prompts) * sampling.max_tokens
 
     def score(self, questions: Sequence[str], answers: Sequence[str]) -> tuple[list[tuple[float, ...]], Usage]:
         """Score answers token by token, in nats, as the tutor would have given them to a plain question."""
         prompts = [(Message("user", question),) for question in questions]
-        scores = self._engine.score(prompts, answers)
+        scores = self.engine.score(prompts, answers)
         usage = Usage(scored=sum(len(score.tokens) for score in scores), requests=len(prompts))
         return [score.logprobs for score in scores], usage
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
-from tft.config.campaign import EXAMPLES_SHOWN, LESSONS_A_BATCH, TAKEN_SHOWN, CampaignConfig, LoraAdapter
+from tft.config.campaign import LESSONS_A_BATCH, CampaignConfig, LoraAdapter
 from tft.errors import Problem
+from tft.tutor.values import longest_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,20 +66,8 @@ def _worst_requests(content: Content, problems: list[Problem]) -> dict[Role, int
     if card is None or path is None or not items:
         return None
     question = max((item.question for item in items), key=len)
-    title = max((skill.title for skill in content.skills.values()), key=len)
     marker = content.curriculum.grader.marker if content.curriculum is not None else None
-    values: dict[Role, dict[str, Any]] = {
-        "author": {
-            "skill": max(content.skills, key=len),
-            "title": title,
-            "level": 9,
-            "levels": 9,
-            "examples": [question] * EXAMPLES_SHOWN,
-            "taken": [question] * TAKEN_SHOWN,
-        },
-        "demonstrator": {"question": question, "title": title, "marker": marker},
-        "critic": {"question": question, "attempt": "0" * card.longest_attempt, "marker": marker},
-    }
+    values = longest_values(content.skills, question, card.longest_attempt, marker)
     worst = {role: _worst_request(card, role, values[role], path.parent, problems) for role in values}
     known = {role: tokens for role, tokens in worst.items() if tokens is not None}
     return known if len(known) == len(values) else None

@@ -26,6 +26,7 @@ class Scripted:
     """An engine that gives the answers it was told to, one call after the other."""
 
     fingerprint = "scripted"
+    context = None
 
     def __init__(self, *calls: list[str]) -> None:
         self.calls = list(calls)

@@ -16,7 +16,7 @@ from tft.errors import BudgetError, PrerequisiteError, UserError
 from tft.library import Library
 from tft.ports import Engine, Generation, Sampling, Scores
 from tft.records import Message, Usage
-from tft.tutor import AnswerCache, Tutor
+from tft.tutor import AnswerCache, Pair, Tutor, prefer
 from tft.tutor.forms import Read, read_answer
 
 PROMPTS = {
@@ -38,6 +38,8 @@ CARD = TutorCard.model_validate({
 
 class Parrot:
     """An engine that answers with what it was asked, one token a letter."""
+
+    context: int | None = None
 
     def __init__(self, fingerprint: str = "parrot") -> None:
         self.fingerprint = fingerprint
@@ -378,3 +380,42 @@ def test_a_form_must_hold_what_the_role_is_for() -> None:
             "tutor": "mute", "description": "says nothing",
             "roles": {"critic": {"prompt": "critic.j2", "answer": "(?P<critique>.*)"}},
         })  # fmt: skip
+
+
+def test_what_does_not_fit_into_the_context_is_not_asked(make: Make) -> None:
+    parrot = Parrot()
+    parrot.context = 25
+    answers = make(parrot).ask("demonstrator", [{"question": "1+1"}, {"question": "9" * 20}, {"question": "2+2"}])
+    assert answers.reasons == ["", "too_long", ""]
+    assert answers.fields == [{"work": "1+1"}, None, {"work": "2+2"}]
+    assert parrot.heard == [(["1+1", "2+2"], Sampling(20))]
+    nothing = make(parrot).ask("demonstrator", [{"question": "9" * 20}])
+    assert (nothing.reasons, nothing.usage) == (["too_long"], Usage())
+
+
+class Arbiter(Parrot):
+    """Prefers what has the better mark, what stands first, or says nothing that can be used."""
+
+    def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
+        self.heard.append(([prompt[-1].content for prompt in prompts], sampling))
+        return [Generation(self._word(prompt[-1].content), 9, 1, True, None) for prompt in prompts]
+
+    def _word(self, text: str) -> str:
+        question, first, second = text.split("|")
+        if question == "fair":
+            return "first" if first > second else "second"
+        return {"biased": "first", "even": "tie"}.get(question, "both are nice")
+
+
+def test_a_judge_is_asked_in_both_orders(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "prompts" / "judge.j2").write_text("{{ question }}|{{ first }}|{{ second }}")
+    card = TutorCard.model_validate({
+        "tutor": "arbiter", "description": "judges",
+        "roles": {"judge": {"prompt": "judge.j2", "answer": "(?P<winner>first|second|tie)"}},
+    })  # fmt: skip
+    pairs = [Pair(question, "a", "b") for question in ("fair", "biased", "even", "mute")] + [Pair("fair", "b", "a")]
+    found, usage = prefer(make(Arbiter(), card), pairs)
+    assert [it.winner for it in found] == ["second", "tie", "tie", "tie", "first"]
+    assert [it.said for it in found[:4]] == [("second", "second"), ("first", "second"), ("tie", "tie"), (None, None)]
+    assert [it.consistent for it in found] == [True, False, True, False, True]
+    assert usage.requests == 2 * len(pairs)

@@ -1,0 +1,173 @@
+"""Preflight: what silently goes wrong between a campaign and the model that teaches it, found before it costs anything.
+
+A tutor that is served may differ from what the campaign believes of it: another chat template, another tokenizer,
+log-probabilities of something else, a schema nobody reads. None of that raises; it only teaches badly. Each check
+asks the engine for something whose answer is known, and names the cure where it differs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from tft.config.cards import Role, RoleCard
+from tft.errors import PrerequisiteError, StageError
+from tft.ports import Sampling
+from tft.tutor.forms import read_answer
+from tft.tutor.roles import Tutor, TutorRef, open_tutor
+
+if TYPE_CHECKING:
+    from tft.ports import Engine
+    from tft.records import Message
+
+_TOLERANCE = 0.02
+"""Nats a token that two ways of taking a log-probability may differ by: bfloat16 rounds a few thousandths."""
+_YES = RoleCard.model_validate({
+    "prompt": "none",
+    "schema": {"type": "object", "properties": {"answer": {"type": "string", "enum": ["yes"]}},
+               "required": ["answer"], "additionalProperties": False},
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightRequest:
+    """A tutor, and what it will be asked."""
+
+    tutor: TutorRef
+    values: dict[Role, dict[str, Any]]
+    """Values for the prompts of its roles, of the usual length."""
+    longest: dict[Role, dict[str, Any]]
+    """The same, as long as they get."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one check found."""
+
+    name: str
+    outcome: Literal["held", "failed", "skipped"]
+    detail: str
+    cure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What all checks found."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """Those that failed."""
+        return tuple(check for check in self.checks if check.outcome == "failed")
+
+
+def preflight(request: PreflightRequest) -> Preflight:
+    """Check a tutor; a tutor that cannot be asked at all fails the first check, and the others are left out.
+
+    Raises:
+        PrerequisiteError: if its engine cannot be opened.
+    """
+    tutor = open_tutor(request.tutor)
+    prompts = {role: tutor.conversation(role, values) for role, values in request.values.items()}
+    checks = [_answers(tutor, list(prompts.values()))]
+    if checks[0].outcome == "held":
+        demonstration = prompts["demonstrator"]
+        checks += [
+            _ends_where_told(tutor.engine, demonstration),
+            _is_deterministic(tutor, list(prompts.values())),
+            _counts_alike(tutor.engine, list(prompts.values())),
+            _scores_alike(tutor.engine, demonstration, tutor.card.roles["demonstrator"].max_tokens),
+            _keeps_schema(tutor, demonstration),
+            _has_room(tutor, request.longest),
+        ]
+    return Preflight(tuple(checks))
+
+
+def _answers(tutor: Tutor, prompts: list[tuple[Message, ...]]) -> Check:
+    try:
+        found = tutor.engine.generate(prompts[:1], Sampling(16))
+    except (PrerequisiteError, StageError) as error:
+        return Check("answers", "failed", str(error), "mend what it says, then run the same command")
+    if found[0].tokens == 0:
+        return Check("answers", "failed", "an answer had no tokens", "look at the server: it generates nothing")
+    return Check("answers", "held", f"{found[0].tokens} tokens")
+
+
+def _ends_where_told(engine: Engine, prompt: tuple[Message, ...]) -> Check:
+    """A server that overlooks ``max_tokens`` overruns every budget; one that hides it teaches broken answers."""
+    (found,) = engine.generate([prompt], Sampling(1))
+    if found.tokens > 1:
+        return Check("length", "failed", f"was allowed 1 token and wrote {found.tokens}",
+                     "the server overlooks max_tokens: take one that does not")  # fmt: skip
+    if found.finished and found.text:
+        return Check("length", "failed", "an answer that was cut off is said to be complete",
+                     "its finish_reason must be length: cut answers would be taught as whole ones")  # fmt: skip
+    return Check("length", "held", "an answer of one token is said to be cut off")
+
+
+def _is_deterministic(tutor: Tutor, prompts: list[tuple[Message, ...]]) -> Check:
+    first, second = (tutor.engine.generate(prompts, Sampling(48)) for _ in range(2))
+    differ = sum(one.text != other.text for one, other in zip(first, second, strict=True))
+    if differ:
+        return Check("deterministic", "failed", f"{differ} of {len(prompts)} answers differ when asked again at "
+                     "temperature 0", "serve one model, not a mixture, and without sampling overrides")  # fmt: skip
+    return Check("deterministic", "held", f"{len(prompts)} answers at temperature 0, twice the same")
+
+
+def _counts_alike(engine: Engine, prompts: list[tuple[Message, ...]]) -> Check:
+    if not engine.counts_exactly:
+        return Check("template", "skipped", "no tokenizer here: name one in engine.tokenizer to compare")
+    there = [found.prompt_tokens for found in engine.generate(prompts, Sampling(1))]
+    here = [engine.count([prompt]) for prompt in prompts]
+    if there != here:
+        return Check("template", "failed", f"prompts have {here} tokens here and {there} there",
+                     "engine.tokenizer must be that of the served model, with the same chat template: look for a "
+                     "system turn or a thinking mode that the server adds")  # fmt: skip
+    return Check("template", "held", f"{len(prompts)} prompts have the same tokens here and there")
+
+
+def _scores_alike(engine: Engine, prompt: tuple[Message, ...], tokens: int) -> Check:
+    try:
+        (written,) = engine.generate([prompt], Sampling(tokens, logprobs=True))
+        if written.logprob is None or not written.finished:
+            return Check("logprobs", "skipped", "it gives no log-probability of an answer that ended")
+        (scored,) = engine.score([prompt], [written.text])
+    except PrerequisiteError as error:
+        return Check("logprobs", "skipped", str(error))
+    if len(scored.tokens) != written.tokens:
+        return Check("logprobs", "failed", f"wrote {written.tokens} tokens, which are {len(scored.tokens)} here",
+                     "engine.tokenizer must be that of the served model")  # fmt: skip
+    apart = abs(sum(scored.logprobs) - written.logprob) / max(1, written.tokens)
+    if apart > _TOLERANCE:
+        return Check("logprobs", "failed", f"an answer scores {apart:.2f} nats a token apart from when it was written",
+                     "look for log-probabilities of another position or model, or after temperature")  # fmt: skip
+    return Check("logprobs", "held", f"{apart:.4f} nats a token apart")
+
+
+def _keeps_schema(tutor: Tutor, prompt: tuple[Message, ...]) -> Check:
+    if all(role.answer_schema is None for role in tutor.card.roles.values()):
+        return Check("schema", "skipped", "no role of this tutor answers in JSON")
+    if not tutor.engine.guided:
+        return Check("schema", "skipped", "this engine cannot hold a model to a schema; answers are read strictly")
+    (found,) = tutor.engine.generate([prompt], Sampling(64, schema=_YES.answer_schema))
+    read = read_answer(_YES, found)
+    if read.fields is None:
+        return Check("schema", "failed", f"asked for a schema, it answered {found.text[:80]!r}: {read.detail}",
+                     "serve it with structured output, or set engine.guided to false")  # fmt: skip
+    return Check("schema", "held", "an answer keeps to its schema")
+
+
+def _has_room(tutor: Tutor, longest: dict[Role, dict[str, Any]]) -> Check:
+    if tutor.engine.context is None:
+        return Check("context", "skipped", "nobody here knows it: name it in engine.context to compare")
+    room = {
+        role: tutor.engine.count([tutor.conversation(role, values)]) + tutor.card.roles[role].max_tokens
+        for role, values in longest.items()
+    }
+    tight = {role: tokens for role, tokens in room.items() if tokens > tutor.engine.context}
+    if tight:
+        wanted = ", ".join(f"the {role} up to {tokens}" for role, tokens in tight.items())
+        return Check("context", "failed", f"it has {tutor.engine.context} tokens, and {wanted}",
+                     "serve it with a longer context, or lower max_tokens or longest_attempt in its card")  # fmt: skip
+    return Check("context", "held", f"{tutor.engine.context} tokens, {max(room.values())} are needed")

@@ -1,0 +1,42 @@
+"""What the prompts of the roles are given: one place that knows the names, for those who check and estimate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tft.config.campaign import EXAMPLES_SHOWN, TAKEN_SHOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tft.config.cards import Role, SkillCard
+
+
+def usual_values(skill: str, card: SkillCard, question: str, marker: str | None) -> dict[Role, dict[str, Any]]:
+    """Give the values of usual requests: the first of a campaign."""
+    return {
+        "author": {"skill": skill, "title": card.title, "level": 1, "levels": card.levels, "examples": [question],
+                   "taken": []},
+        "demonstrator": {"question": question, "title": card.title, "marker": marker},
+        "critic": {"question": question, "attempt": question, "marker": marker},
+    }  # fmt: skip
+
+
+def longest_values(
+    skills: Mapping[str, SkillCard], question: str, attempt: int, marker: str | None
+) -> dict[Role, dict[str, Any]]:
+    """Give the values of the longest requests there can be.
+
+    Args:
+        skills: all that may be taught.
+        question: the longest there is.
+        attempt: characters of the longest attempt that is read.
+        marker: what the grader wants to see before an answer.
+    """
+    title = max((skill.title for skill in skills.values()), key=len)
+    return {
+        "author": {"skill": max(skills, key=len), "title": title, "level": 9, "levels": 9,
+                   "examples": [question] * EXAMPLES_SHOWN, "taken": [question] * TAKEN_SHOWN},
+        "demonstrator": {"question": question, "title": title, "marker": marker},
+        "critic": {"question": question, "attempt": "0" * attempt, "marker": marker},
+    }  # fmt: skip
