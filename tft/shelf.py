@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tft.config.campaign import LESSONS_A_BATCH
+from tft.config.campaign import LESSONS_A_BATCH, Price
 from tft.errors import BudgetError
 from tft.lessons import DemonstrationRequest, demonstrate
 from tft.records import Lesson, Offered, Usage
+from tft.tutor import Allowance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,10 +55,11 @@ class Shelf:
         self.spent = False
         """True once a limit was reached."""
 
-    def allowance(self) -> int | None:
-        """Give the tutor tokens that are left; None without a limit."""
-        limit = self._prepared.config.budget.tutor_tokens
-        return None if limit is None else limit - self.used.total
+    def allowance(self) -> Allowance:
+        """Give what may still be spent on the tutor."""
+        budget = self._prepared.config.budget
+        price = self._prepared.config.tutor.price or self._prepared.tutor_card.price or Price()
+        return Allowance(budget.tutor_tokens, budget.tutor_requests, budget.money, price).after(self.used)
 
     async def take(self, skill: str, start: int, count: int) -> list[Lesson]:
         """Take lessons from a place on the shelf of a skill; fewer where the budget or the skill ends.

@@ -14,7 +14,7 @@ from tft.engines.transformers import TransformersEngine, load_model
 from tft.lessons import DemonstrationRequest, demonstrate
 from tft.library import shipped
 from tft.records import Offered
-from tft.tutor import TutorRef, open_tutor
+from tft.tutor import NO_LIMIT, TutorRef, open_tutor
 
 CARD = shipped() / "tutors" / "abacus" / "tutor.yaml"
 ITEMS = 60
@@ -39,7 +39,7 @@ def teach(server: Endpoint, cache: Path) -> Offered:
     engine = EndpointEngineConfig(url=server.url, concurrency=2, timeout=4, deadline=300)
     tutor = TutorRef(str(CARD), "abacus", "abacus", engine, str(cache))
     items = str(shipped() / "curricula" / "arithmetic" / "items.py")
-    return demonstrate(DemonstrationRequest(tutor, items, "add_2", "adding", 2, "#", 0, ITEMS, (), (), 7, None))
+    return demonstrate(DemonstrationRequest(tutor, items, "add_2", "adding", 2, "#", 0, ITEMS, (), (), 7, NO_LIMIT))
 
 
 def test_faults_cost_calls_and_nothing_else(abacus: TransformersEngine, tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ from typing import Any, cast
 import pytest
 
 from tests.making import demonstration
-from tft.config.campaign import LESSONS_A_BATCH
+from tft.config.campaign import LESSONS_A_BATCH, TutorUse
 from tft.config.cards import SkillCard
 from tft.errors import BudgetError
 from tft.lessons import DemonstrationRequest, demonstrate
 from tft.records import Lesson, Offered, Usage
 from tft.shelf import Shelf
+from tft.tutor import Allowance
 
 BATCH = LESSONS_A_BATCH
 SKILLS = {"add_2": SkillCard(title="add", levels=2), "sub_2": SkillCard(title="sub")}
@@ -30,7 +31,7 @@ class FakeSteps:
         self, kind: type[Offered], place: str, stage: Any, request: DemonstrationRequest, *, name: str
     ) -> Offered:
         assert (kind, place, stage, name) == (Offered, "tutor", demonstrate, "teach")
-        if request.allowance is not None and request.allowance < 100:
+        if request.allowance.tokens is not None and request.allowance.tokens < 100:
             raise BudgetError("nothing left")
         size = self._sizes.pop(0) if self._sizes else BATCH
         first = sum(BATCH for it in self.asked if it.skill == request.skill)
@@ -41,9 +42,10 @@ class FakeSteps:
 
 
 def make(steps: FakeSteps, tokens: int | None = None, out_of_time: Callable[[], bool] = lambda: False) -> Shelf:
-    budget = SimpleNamespace(tutor_tokens=tokens)
+    budget = SimpleNamespace(tutor_tokens=tokens, tutor_requests=None, money=None)
     prepared = SimpleNamespace(
-        config=SimpleNamespace(budget=budget, seed=7),
+        config=SimpleNamespace(budget=budget, seed=7, tutor=TutorUse(use="abacus")),
+        tutor_card=SimpleNamespace(price=None),
         skills=SKILLS,
         tutor="abacus",
         items_path="items.py",
@@ -83,11 +85,11 @@ def test_a_request_says_all_that_a_batch_depends_on() -> None:
     first, second = steps.asked
     assert first == DemonstrationRequest(
         tutor="abacus", items_path="items.py", skill="add_2", title="add", levels=2, marker="#", number=0,
-        size=BATCH, known=(), held_out=("5+27",), seed=7, allowance=1_000_000,
+        size=BATCH, known=(), held_out=("5+27",), seed=7, allowance=Allowance(1_000_000),
     )  # fmt: skip
     assert second.known == tuple(sorted(take(shelf, 0, BATCH)))
     assert set(asked) <= set(second.known)
-    assert second.allowance == 1_000_000 - 10 * BATCH
+    assert second.allowance.tokens == 1_000_000 - 10 * BATCH
 
 
 def test_skills_stand_on_shelves_of_their_own() -> None:
@@ -135,17 +137,17 @@ def test_a_budget_that_is_spent_gives_what_there_is_and_asks_no_more(tokens: int
     assert len(take(shelf, BATCH - 3, 10)) == 3
     assert take(shelf, 0, 5, "sub_2") == []
     assert len(steps.asked) == 1
-    assert shelf.allowance() == tokens - 10 * BATCH
+    assert shelf.allowance().tokens == tokens - 10 * BATCH
 
 
 def test_without_a_limit_there_is_no_allowance_to_speak_of() -> None:
-    assert make(FakeSteps()).allowance() is None
+    assert make(FakeSteps()).allowance() == Allowance()
 
 
 def test_what_others_used_counts_too() -> None:
     shelf = make(FakeSteps(), 1000)
     shelf.used += Usage(prompt=100, completion=50, cached=150)
-    assert shelf.allowance() == 850
+    assert shelf.allowance().tokens == 850
 
 
 def test_no_batch_is_begun_when_time_is_up() -> None:

@@ -188,6 +188,18 @@ def test_a_budget_below_one_batch_is_refused_with_what_it_takes(tmp_path: Path) 
     assert not found(path, f"budget.tutor_tokens={batch}")
 
 
+def test_requests_and_money_are_limits_too(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    priced = "tutor={use: abacus, price: {prompt: 1.0, completion: 2.0}}"
+    assert "512" in found(path, "budget.tutor_requests=511")["budget.tutor_requests"].remedy
+    assert not found(path, "budget.tutor_requests=512")
+    assert "price" in found(path, "budget.money=5")["budget.money"].remedy
+    known = validate(path, [priced]).estimate["tutor_tokens"]
+    assert known["campaign_at_most"] / 1e6 < known["price_at_most"] < 2 * known["campaign_at_most"] / 1e6
+    assert validate(path, [priced, "budget.money=1"]).estimate["tutor_tokens"]["price_at_most"] == 1
+    assert "less than one batch" in found(path, priced, "budget.money=0.001")["budget.money"].message
+
+
 def test_the_estimate_is_derived_from_the_config(tmp_path: Path) -> None:
     path = write(tmp_path)
     once = validate(path, ["tuition.cycles=1"]).estimate

@@ -96,6 +96,15 @@ class EndpointEngineConfig(Frozen):
 EngineConfig = Annotated[TransformersEngineConfig | EndpointEngineConfig, Field(discriminator="type")]
 
 
+class Price(Frozen):
+    """What a tutor's tokens cost, a million of them, in the currency of your choice."""
+
+    prompt: Annotated[float, Field(ge=0)] = 0.0
+    """Tokens it reads."""
+    completion: Annotated[float, Field(ge=0)] = 0.0
+    """Tokens it writes."""
+
+
 class TutorUse(Frozen):
     """Which tutor teaches."""
 
@@ -108,6 +117,8 @@ class TutorUse(Frozen):
         BeforeValidator(_name_to_type, json_schema_input_type=EngineConfig | str | None),
     ] = None
     """Engine to run it with instead of the card's."""
+    price: Price | None = execution(None)
+    """What its tokens cost where you take them from, instead of the card's price."""
 
 
 def _name_to_use(value: Any) -> Any:
@@ -203,6 +214,10 @@ class BudgetConfig(Frozen):
 
     tutor_tokens: Count | None = None
     """Prompt, completion and scored tokens of the tutor, cached or not; None means no limit."""
+    tutor_requests: Count | None = None
+    """Requests to the tutor, cached or not; None means no limit."""
+    money: Annotated[float, Field(gt=0)] | None = None
+    """Price of the tutor's tokens, cached or not, in the currency of ``price``; None means no limit."""
     hours: Annotated[float, Field(gt=0)] | None = None
     """Wall clock, over all sessions of a run; None means no limit."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tft.config._base import Frozen, Identifier, Refusal, refuse
-from tft.config.campaign import EngineConfig, TransformersEngineConfig
+from tft.config.campaign import EngineConfig, Price, TransformersEngineConfig
 from tft.config.explaining import closest
 from tft.errors import Problem, UserError
 
@@ -95,8 +95,8 @@ class TutorCard(Frozen):
     """The engine it runs on unless the campaign says otherwise."""
     license: str | None = None
     """Licence of the weights, as an SPDX identifier."""
-    price_per_million_tokens: Annotated[float, Field(ge=0)] | None = None
-    """Price of a million tokens, in the currency of your choice; None means free."""
+    price: Price | None = None
+    """What its tokens cost; None means nothing."""
     longest_attempt: Annotated[int, Field(ge=1)] = 4000
     """Longest attempt the critic reads, in characters; a longer one is refused."""
     roles: dict[Role, RoleCard]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tft.records import Answered, Example, Lesson, Lineage, Message, Offered, Rejection, digest
-from tft.tutor import Tutor, TutorRef, open_tutor
+from tft.tutor import Allowance, Tutor, TutorRef, open_tutor
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class CritiqueRequest:
     """Longest attempt that is read, in characters; a longer one is not an attempt that can be mended."""
     marker: str | None
     """What the grader wants to see before the answer; None if nothing."""
-    allowance: int | None
-    """Tutor tokens it may use."""
+    allowance: Allowance
+    """What it may spend on the tutor."""
 
 
 def criticise(request: CritiqueRequest) -> Offered:

@@ -15,7 +15,7 @@ from typing import Any
 from tft.config.campaign import EXAMPLES_SHOWN, TAKEN_SHOWN
 from tft.library import load_items
 from tft.records import Example, Item, Lesson, Lineage, Message, Offered, Rejection, digest
-from tft.tutor import Answers, Tutor, TutorRef, open_tutor
+from tft.tutor import Allowance, Answers, Tutor, TutorRef, open_tutor
 
 _DRAWS = 500
 
@@ -42,8 +42,8 @@ class DemonstrationRequest:
     held_out: tuple[str, ...]
     """Fingerprints of exam items."""
     seed: int
-    allowance: int | None
-    """Tutor tokens it may use."""
+    allowance: Allowance
+    """What it may spend on the tutor."""
 
 
 def demonstrate(request: DemonstrationRequest) -> Offered:
@@ -60,7 +60,7 @@ def demonstrate(request: DemonstrationRequest) -> Offered:
     orders = _orders(request, random.Random(seed))
     written = tutor.ask("author", orders, seed, request.allowance)
     items, rejections = _read_items(written, request)
-    left = None if request.allowance is None else request.allowance - written.usage.total
+    left = request.allowance.after(written.usage)
     asked = [{"question": it.question, "title": request.title, "marker": request.marker} for it in items]
     worked = tutor.ask("demonstrator", asked, 0, left)
     lessons = []

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from tft.tutor.allowance import NO_LIMIT, Allowance
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -45,7 +47,7 @@ class Preference:
 
 
 def prefer(
-    tutor: Tutor, pairs: Sequence[Pair], rubric: str | None = None, seed: int = 0, allowance: int | None = None
+    tutor: Tutor, pairs: Sequence[Pair], rubric: str | None = None, seed: int = 0, allowance: Allowance = NO_LIMIT
 ) -> tuple[list[Preference], Usage]:
     """Ask a tutor which answer of each pair is better, in both orders.
 
@@ -54,7 +56,7 @@ def prefer(
         pairs: what to judge.
         rubric: what counts; None means what its prompt says.
         seed: decides what is sampled.
-        allowance: tokens it may use at most.
+        allowance: what may be spent.
 
     Raises:
         BudgetError: if the calls could use more than is allowed.

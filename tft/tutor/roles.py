@@ -21,6 +21,7 @@ from tft.config.reading import closest, read_config
 from tft.errors import BudgetError, PrerequisiteError, Problem, UserError
 from tft.ports import Engine, Generation, Sampling
 from tft.records import Message, Usage, digest, dump
+from tft.tutor.allowance import NO_LIMIT, Allowance
 from tft.tutor.cache import AnswerCache
 from tft.tutor.forms import Read, read_answer
 
@@ -106,7 +107,7 @@ class Tutor:
         return (*(Message("system", text) for text in system), Message("user", user))
 
     def ask(
-        self, role: Role, requests: Sequence[Mapping[str, Any]], seed: int = 0, allowance: int | None = None
+        self, role: Role, requests: Sequence[Mapping[str, Any]], seed: int = 0, allowance: Allowance = NO_LIMIT
     ) -> Answers:
         """Put requests to the tutor in one of its roles.
 
@@ -114,7 +115,7 @@ class Tutor:
             role: which role.
             requests: values for the template, one a request.
             seed: decides what is sampled.
-            allowance: tokens this call may use at most.
+            allowance: what may be spent, repairs included.
 
         Raises:
             BudgetError: if the call could use more than it is allowed; nothing was asked.
@@ -132,8 +133,8 @@ class Tutor:
             # What was cut off would be cut off again.
             bad = [place for place, it in enumerate(read) if it.fields is None and it.reason != "cut_off"]
             again = [_repair(prompts[place], answers[place], read[place]) for place in bad]
-            left = None if allowance is None else allowance - usage.total
-            if not bad or (left is not None and self._worst(again, sampling) > left):
+            left = allowance.after(usage)
+            if not bad or self._refusal(again, sampling, left) is not None:
                 break
             mended, more, _ = self._call(again, replace(sampling, seed=seed + repair + 1), left)
             usage += more
@@ -154,13 +155,13 @@ class Tutor:
         return context is None or self.engine.count([prompt]) + sampling.max_tokens <= context
 
     def _call(
-        self, prompts: Sequence[tuple[Message, ...]], sampling: Sampling, allowance: int | None
+        self, prompts: Sequence[tuple[Message, ...]], sampling: Sampling, allowance: Allowance
     ) -> tuple[list[Generation], Usage, str]:
         """Ask the cache, then the engine; give what they answered, what it cost, and the key it is kept by."""
         # Before the cache is asked: what it holds must not decide how far a budget reaches.
-        worst = self._worst(prompts, sampling)
-        if allowance is not None and worst > allowance:
-            raise BudgetError(f"{len(prompts)} requests may use {worst} tokens, {allowance} are left")
+        refusal = self._refusal(prompts, sampling, allowance)
+        if refusal is not None:
+            raise BudgetError(refusal)
         key = digest([self.fingerprint, dump(list(prompts)), dump(sampling)])
         found = self._cache.get(key)
         if found is not None:
@@ -169,8 +170,8 @@ class Tutor:
         self._cache.put(key, answers)
         return answers, _usage(answers, cached=False), key
 
-    def _worst(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> int:
-        return self.engine.count(prompts) + len(prompts) * sampling.max_tokens
+    def _refusal(self, prompts: Sequence[Sequence[Message]], sampling: Sampling, allowance: Allowance) -> str | None:
+        return allowance.refusal(self.engine.count(prompts), len(prompts) * sampling.max_tokens, len(prompts))
 
     def score(self, questions: Sequence[str], answers: Sequence[str]) -> tuple[list[tuple[float, ...]], Usage]:
         """Score answers token by token, in nats, as the tutor would have given them to a plain question."""

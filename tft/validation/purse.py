@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,14 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from tft.config.campaign import LESSONS_A_BATCH, CampaignConfig, LoraAdapter
 from tft.errors import Problem
+from tft.tutor.allowance import cost_of
 from tft.tutor.values import longest_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tft.config import TutorCard
+    from tft.config.campaign import Price
     from tft.config.cards import Role
     from tft.validation.content import Content
     from tft.validation.draft import Draft
@@ -33,14 +36,36 @@ _TRAINED = 4
 """Weight, gradient and two moments of the optimiser, for every weight that is trained."""
 _ASSUMES = (
     "every question the tutor writes can be used, and nobody masters anything; a token counts as one character of "
-    "a prompt. Questions that are refused cost more, mastery costs less; budget.tutor_tokens ends it"
+    "a prompt. Questions that are refused cost more, mastery costs less; the budget ends it"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """What calls may use."""
+
+    prompt: int
+    completion: int
+    requests: int
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt + self.completion
+
+    def cost(self, price: Price | None) -> float:
+        return 0.0 if price is None else cost_of(self.prompt, self.completion, price)
+
+    def __add__(self, other: _Use) -> _Use:
+        return _Use(self.prompt + other.prompt, self.completion + other.completion, self.requests + other.requests)
+
+    def __mul__(self, times: int) -> _Use:
+        return _Use(self.prompt * times, self.completion * times, self.requests * times)
 
 
 def estimate(draft: Draft, content: Content, uses: list[Use], problems: list[Problem]) -> dict[str, Any]:
     """Estimate what a campaign needs, and check its purse against one batch of lessons; null where it is unknown."""
     worst = _worst_requests(content, problems)
-    tokens = None if worst is None else _tokens(draft, content, worst, problems)
+    tokens = None if worst is None else _calls(draft, content, worst, problems)
     folders = {use.who: use.folder for use in uses}
     students = draft.config.students if draft.whole else ()
     return {
@@ -60,7 +85,7 @@ def estimate(draft: Draft, content: Content, uses: list[Use], problems: list[Pro
     }
 
 
-def _worst_requests(content: Content, problems: list[Problem]) -> dict[Role, int] | None:
+def _worst_requests(content: Content, problems: list[Problem]) -> dict[Role, _Use] | None:
     """Count the tokens one request of each role may use, as the tutor itself counts them before it is asked."""
     card, path, items = content.tutor, content.tutor_path, [it for held in content.held.values() for it in held]
     if card is None or path is None or not items:
@@ -69,17 +94,17 @@ def _worst_requests(content: Content, problems: list[Problem]) -> dict[Role, int
     marker = content.curriculum.grader.marker if content.curriculum is not None else None
     values = longest_values(content.skills, question, card.longest_attempt, marker)
     worst = {role: _worst_request(card, role, values[role], path.parent, problems) for role in values}
-    known = {role: tokens for role, tokens in worst.items() if tokens is not None}
+    known = {role: use for role, use in worst.items() if use is not None}
     return known if len(known) == len(values) else None
 
 
 def _worst_request(
     card: TutorCard, role: Role, values: Mapping[str, Any], folder: Path, problems: list[Problem]
-) -> int | None:
+) -> _Use | None:
     if role not in card.roles:
         return None
     environment = SandboxedEnvironment(undefined=StrictUndefined)
-    tokens = card.roles[role].max_tokens
+    tokens = 0
     for name in (card.roles[role].prompt, card.roles[role].system):
         if name is None:
             continue
@@ -92,32 +117,43 @@ def _worst_request(
             remedy = f"a prompt of the {role} may use {', '.join(values)}"
             problems.append(Problem(f"is not a template that works: {error}", str(path), role, remedy=remedy))
             return None
-    return tokens
+    return _Use(tokens, card.roles[role].max_tokens, 1)
 
 
-def _tokens(draft: Draft, content: Content, worst: dict[Role, int], problems: list[Problem]) -> dict[str, Any]:
+def _calls(draft: Draft, content: Content, worst: dict[Role, _Use], problems: list[Problem]) -> dict[str, Any]:
+    """Estimate tokens, requests and money, and refuse a limit that one batch of lessons may pass."""
     config = draft.config
     lesson = worst["author"] + worst["demonstrator"]
-    batch = LESSONS_A_BATCH * lesson
-    limit = config.budget.tutor_tokens
-    if limit is not None and limit < batch:
-        remedy = f"one batch of {LESSONS_A_BATCH} lessons may take {batch} tokens: give it at least that many"
-        message = "is less than one batch of lessons may take, so nothing could be taught"
-        problems.append(Problem(message, draft.file, "budget.tutor_tokens", str(limit), remedy))
+    batch = lesson * LESSONS_A_BATCH
     taught = sum(skill.role == "taught" for skill in content.skills.values())
     batches = math.ceil(config.tuition.lessons / LESSONS_A_BATCH)
     share = {"critique": 1.0, "demonstration": 0.0}.get(config.tuition.methods, config.tuition.critiques)
-    critiques = round(config.tuition.lessons * share) * worst["critic"] * len(config.students)
-    cycle = taught * (batches * batch + critiques)
-    total = cycle * config.tuition.cycles
-    price = content.tutor.price_per_million_tokens if content.tutor is not None else None
-    most = total if limit is None else min(total, limit)
+    critiques = worst["critic"] * (round(config.tuition.lessons * share) * len(config.students))
+    cycle = (batch * batches + critiques) * taught
+    whole = cycle * config.tuition.cycles
+    price = config.tutor.price or (content.tutor.price if content.tutor is not None else None)
+    limits: list[tuple[str, float | None, float, float]] = [
+        ("tutor_tokens", config.budget.tutor_tokens, batch.tokens, whole.tokens),
+        ("tutor_requests", config.budget.tutor_requests, batch.requests, whole.requests),
+        ("money", config.budget.money, batch.cost(price), whole.cost(price)),
+    ]
+    for name, limit, least, _ in limits:
+        if limit is not None and limit < least:
+            remedy = f"one batch of {LESSONS_A_BATCH} lessons may take {least:g}: give it at least that much"
+            message = "is less than one batch of lessons may take, so nothing could be taught"
+            problems.append(Problem(message, draft.file, f"budget.{name}", str(limit), remedy))
+    if config.budget.money is not None and price is None:
+        remedy = "write tutor: {use: …, price: {prompt: …, completion: …}}, for a million tokens each"
+        message = "limits the cost of a tutor whose price nobody knows"
+        problems.append(Problem(message, draft.file, "budget.money", str(config.budget.money), remedy))
+    most = {name: most if limit is None else min(most, limit) for name, limit, _, most in limits}
     return {
-        "one_batch_at_most": batch,
-        "cycle_at_most": cycle,
-        "campaign_at_most": most,
-        "limit": limit,
-        "price_at_most": None if price is None else most / 1_000_000 * price,
+        "one_batch_at_most": batch.tokens,
+        "cycle_at_most": cycle.tokens,
+        "campaign_at_most": most["tutor_tokens"],
+        "limit": config.budget.tutor_tokens,
+        "requests_at_most": most["tutor_requests"],
+        "price_at_most": None if price is None else most["money"],
         "assumes": _ASSUMES,
     }
 

@@ -16,7 +16,7 @@ from tft.lessons import CritiqueRequest, DemonstrationRequest, criticise, demons
 from tft.library import shipped
 from tft.ports import Generation, Sampling, Scores
 from tft.records import Answered, Attempt, Message, Verdict
-from tft.tutor import AnswerCache, Tutor, TutorRef
+from tft.tutor import NO_LIMIT, Allowance, AnswerCache, Tutor, TutorRef
 
 CARD = shipped() / "tutors" / "abacus" / "tutor.yaml"
 REF = TutorRef(str(CARD), "nowhere", "scripted", TransformersEngineConfig(), "nowhere")
@@ -57,7 +57,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted
     cache.close()
 
 
-def request(size: int, *, held_out: tuple[str, ...] = (), allowance: int | None = None) -> DemonstrationRequest:
+def request(size: int, *, held_out: tuple[str, ...] = (), allowance: Allowance = NO_LIMIT) -> DemonstrationRequest:
     items_path = str(shipped() / "curricula" / "arithmetic" / "items.py")
     return DemonstrationRequest(REF, items_path, "add_2", "adding", 2, "#", 0, size, ("11+22",), held_out, 7, allowance)
 
@@ -90,7 +90,7 @@ def test_work_that_cannot_be_read_is_refused_with_its_text(script: Scripted) -> 
 
 def test_a_batch_that_might_cost_too_much_is_not_asked(script: Scripted) -> None:
     with pytest.raises(BudgetError, match="are left"):
-        demonstrate(request(4, allowance=10))
+        demonstrate(request(4, allowance=Allowance(10)))
     assert script.asked == []
 
 
@@ -100,7 +100,7 @@ def wrong(question: str, text: str, *, finished: bool = True) -> Answered:
 
 def test_a_critique_teaches_the_better_answer_and_how_to_find_the_mistake(script: Scripted) -> None:
     script.calls = [["step 2 carry: 7+8=15 2+5+1=8 #85"]]
-    offered = criticise(CritiqueRequest(REF, (wrong("27+58", "7+8=15 2+5=7 #75"),), 60, "#", None))
+    offered = criticise(CritiqueRequest(REF, (wrong("27+58", "7+8=15 2+5=7 #75"),), 60, "#", NO_LIMIT))
     lesson = offered.lessons[0]
     assert (lesson.attempt, lesson.critique, lesson.answer) == (
         "7+8=15 2+5=7 #75", "step 2 carry", "7+8=15 2+5+1=8 #85",
@@ -118,7 +118,7 @@ def test_attempts_nobody_can_read_and_critiques_without_form_are_refused(script:
         wrong("27+58", "7+" * 40),
         wrong("27+58", "7+8=15", finished=False),
     )
-    offered = criticise(CritiqueRequest(REF, attempts, 60, "#", None))
+    offered = criticise(CritiqueRequest(REF, attempts, 60, "#", NO_LIMIT))
     assert offered.lessons == ()
     assert Counter(it.reason for it in offered.rejections) == {"attempt_unreadable": 3, "unreadable": 1}
     assert script.asked == [["check 27+58: 7+8=15 #75"]]

@@ -16,7 +16,7 @@ from tft.errors import BudgetError, PrerequisiteError, UserError
 from tft.library import Library
 from tft.ports import Engine, Generation, Sampling, Scores
 from tft.records import Message, Usage
-from tft.tutor import AnswerCache, Pair, Tutor, prefer
+from tft.tutor import Allowance, AnswerCache, Pair, Tutor, prefer
 from tft.tutor.forms import Read, read_answer
 
 PROMPTS = {
@@ -137,7 +137,7 @@ def test_a_form_that_fits_is_read(make: Make) -> None:
 
 def test_nothing_asked_costs_nothing(make: Make) -> None:
     parrot = Parrot()
-    answers = make(parrot).ask("author", [], allowance=0)
+    answers = make(parrot).ask("author", [], allowance=Allowance(0))
     assert (answers.fields, answers.texts, answers.usage) == ([], [], Usage())
     assert parrot.heard == []
 
@@ -176,16 +176,16 @@ def test_a_call_that_may_cost_more_than_is_left_is_not_made(make: Make) -> None:
     asked = [{"question": "27+58"}] * 3
     # Five letters and twenty tokens, three times.
     with pytest.raises(BudgetError, match="3 requests may use 75 tokens, 74 are left"):
-        make(parrot).ask("demonstrator", asked, allowance=74)
+        make(parrot).ask("demonstrator", asked, allowance=Allowance(74))
     assert parrot.heard == []
-    assert len(make(parrot).ask("demonstrator", asked, allowance=75).texts) == 3
+    assert len(make(parrot).ask("demonstrator", asked, allowance=Allowance(75)).texts) == 3
 
 
 def test_a_cached_answer_does_not_stretch_a_budget(make: Make) -> None:
     asked = [{"question": "27+58"}] * 3
-    make(Parrot()).ask("demonstrator", asked, allowance=75)
+    make(Parrot()).ask("demonstrator", asked, allowance=Allowance(75))
     with pytest.raises(BudgetError):
-        make(Parrot()).ask("demonstrator", asked, allowance=74)
+        make(Parrot()).ask("demonstrator", asked, allowance=Allowance(74))
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -195,12 +195,12 @@ def test_no_call_uses_more_than_it_was_allowed(make: Make, novice: Path) -> None
     )
     asked = [{"question": "27+58"}] * 3
     allowance = next(tokens for tokens in range(1000) if _is_allowed(tutor, asked, tokens))
-    assert tutor.ask("demonstrator", asked, allowance=allowance).usage.total <= allowance
+    assert tutor.ask("demonstrator", asked, allowance=Allowance(allowance)).usage.total <= allowance
 
 
 def _is_allowed(tutor: Tutor, asked: list[dict[str, str]], allowance: int) -> bool:
     try:
-        tutor.ask("demonstrator", asked, allowance=allowance)
+        tutor.ask("demonstrator", asked, allowance=Allowance(allowance))
     except BudgetError:
         return False
     return True
@@ -358,7 +358,9 @@ def test_what_was_mended_is_mended_from_the_cache(make: Make) -> None:
 def test_nothing_is_mended_beyond_the_allowance(make: Make) -> None:
     learner = Learner(from_turn=2)
     first = learner.count([[Message("system", "judge 27+58"), Message("user", "27+58")]]) + 20
-    answers = make(learner, JSON).ask("demonstrator", [{"question": "1+1"}, {"question": "27+58"}], allowance=2 * first)
+    answers = make(learner, JSON).ask(
+        "demonstrator", [{"question": "1+1"}, {"question": "27+58"}], allowance=Allowance(2 * first)
+    )
     assert answers.reasons == ["", "off_schema"]
     assert len(learner.turns) == 1
 
