@@ -45,7 +45,7 @@ def test_a_mastered_skill_gets_replay_and_nothing_else(inline_run: Run) -> None:
         for step in ledger.steps("curate", student):
             for lesson in load(Curated, step.result).kept:
                 mastered = lesson.item.skill in plans[step.cycle].mastered
-                assert (lesson.kind == "replay") == mastered, (student, lesson.item.skill, lesson.kind)
+                assert lesson.kind == "replay" or not mastered, (student, lesson.item.skill, lesson.kind)
     ledger.close()
 
 
