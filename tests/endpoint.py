@@ -135,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
         most = 40 if "endless" in quirks else body["max_tokens"]
         sampling = Sampling(most, body["temperature"], body["seed"])
         if "moody" in quirks:
-            sampling = Sampling(most, 1.5, self.server.calls)
+            sampling = Sampling(most, 5.0, self.server.calls)
         (found,) = self.server.engine.generate([messages], sampling)
         if "response_format" in body and "no_schema" not in quirks:
             found = replace(found, text='{"answer": "yes"}', finished=True)

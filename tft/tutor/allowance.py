@@ -37,7 +37,7 @@ class Allowance:
         if self.requests is not None and requests > self.requests:
             return f"{requests} requests are to be made, {self.requests} are left"
         if self.money is not None and cost > self.money:
-            return f"{requests} requests may cost {cost:.4f}, {self.money:.4f} are left"
+            return f"{requests} requests may cost {cost:.6g}, {self.money:.6g} are left"
         return None
 
     def after(self, used: Usage) -> Allowance:

@@ -16,7 +16,7 @@ counts = st.integers(0, 10**9)
 @pytest.mark.parametrize(("allowance", "limit"), [
     (Allowance(tokens=149), "may use 150 tokens, 149 are left"),
     (Allowance(requests=2), "3 requests are to be made, 2 are left"),
-    (Allowance(money=0.000149, price=PRICE), "may cost 0.0002"),
+    (Allowance(money=0.000149, price=PRICE), "may cost 0.00015, 0.000149 are left"),
 ])  # fmt: skip
 def test_a_call_that_could_pass_a_limit_is_refused_with_its_name(allowance: Allowance, limit: str) -> None:
     assert limit in (allowance.refusal(100, 50, 3) or "")
