@@ -3,9 +3,9 @@
     python -m benchmarks run circle [seeds, such as 1,2,3]
 
 Runs the quickstart campaign as a user would, once a seed, in a process of its own and with an empty answer
-cache. Beside it stand two contrasts from the first seed, trained by the same loop: the same lessons without
-replay and without the gate (``plain``), and as many tokens of demonstrations spread evenly over the five skills
-(``uniform``).
+cache. Beside it stand two contrasts from the first seed, trained by the same loop in one go: the new lessons alone,
+without review, replay and gate (``plain``), and as many rows as the campaign trained on, replay included, spread
+evenly over the demonstrations of the five skills (``uniform``).
 """
 
 from __future__ import annotations
@@ -107,15 +107,11 @@ def _contrasts(seed: int, folder: Path) -> list[Row]:
     ledger = Ledger(folder)
     rows: list[Row] = []
     for place, student in enumerate(config.students):
-        taught = [
-            lesson
-            for step in ledger.steps("curate", student.id)
-            for lesson in load(Curated, step.result).kept
-            if lesson.kind != "replay"
-        ]
+        read = [lesson for step in ledger.steps("curate", student.id) for lesson in load(Curated, step.result).kept]
+        taught = [lesson for lesson in read if lesson.kind != "replay"]
         shelf = {lesson.id: lesson for other in config.students for step in ledger.steps("curate", other.id)
                  for lesson in load(Curated, step.result).kept if lesson.kind == "demonstration"}  # fmt: skip
-        arms = {"plain": taught, "uniform": _uniform(list(shelf.values()), len(taught))}
+        arms = {"plain": taught, "uniform": _uniform(list(shelf.values()), len(read))}
         for arm, lessons in arms.items():
             known = _train_and_sit(prepared, place, lessons, folder / "contrasts" / f"{student.id}-{arm}")
             mean = sum(known[name].score for name in TAUGHT) / len(TAUGHT)
