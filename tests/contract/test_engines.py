@@ -11,6 +11,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.endpoint import serve
+from tests.remote import VLLM, elsewhere, needs_vllm
 from tft.config.campaign import EndpointEngineConfig, TransformersEngineConfig
 from tft.engines.endpoint import EndpointEngine
 from tft.engines.transformers import TransformersEngine
@@ -39,11 +40,15 @@ def embedded(novice: Path) -> TransformersEngine:
     return TransformersEngine.open(str(novice), "novice", TransformersEngineConfig())
 
 
-@pytest.fixture(scope="module", params=["transformers", "endpoint"])
+@pytest.fixture(scope="module", params=["transformers", "endpoint", pytest.param("vllm", marks=needs_vllm)])
 def engine(request: pytest.FixtureRequest, novice: Path, embedded: TransformersEngine) -> Iterator[Engine]:
     """Give each engine there is, with the same weights."""
     if request.param == "transformers":
         yield embedded
+        return
+    if request.param == "vllm":
+        with elsewhere(str(novice), "novice", VLLM) as remote:
+            yield remote
         return
     with serve(embedded) as server:
         config = EndpointEngineConfig(url=server.url, tokenizer=str(novice))

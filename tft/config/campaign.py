@@ -62,6 +62,31 @@ class TransformersEngineConfig(Frozen):
     """Rows that run together. Part of the identity: the last bit of a sum depends on it."""
 
 
+class VLLMEngineConfig(Frozen):
+    """Run a model on vLLM, in the tutor's process."""
+
+    type: Literal["vllm"] = "vllm"
+    """Says that this is vLLM."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Number format of the weights; ``auto`` takes that of the checkpoint."""
+    tensor_parallel: Annotated[int, Field(ge=1)] = 1
+    """GPUs that share each layer."""
+    pipeline_parallel: Annotated[int, Field(ge=1)] = 1
+    """Groups of GPUs that share the layers."""
+    context: Annotated[int, Field(ge=16)] | None = None
+    """Tokens that prompt and answer may have together; None means what the model takes."""
+    sequences: Annotated[int, Field(ge=1)] | None = execution(None)
+    """Most requests under way at once; None means vLLM's default."""
+    gpu_memory: Annotated[float, Field(gt=0, le=1)] | None = execution(None)
+    """Share of each GPU's memory it may take; None means vLLM's default."""
+    cpu_cache_gib: Annotated[int, Field(ge=1)] | None = execution(None)
+    """Memory for keys and values where there is no GPU, in GiB; None means vLLM's default."""
+    block_size: Annotated[int, Field(ge=1)] | None = execution(None)
+    """Tokens a block of that memory; shared prompts are found by whole blocks. None means vLLM's default."""
+    eager: bool = execution(False)
+    """Do not compile: starts sooner, and runs slower on a GPU."""
+
+
 class EndpointEngineConfig(Frozen):
     """Ask a model behind an OpenAI-compatible server: one of ``tft serve``, of vLLM, or of somebody else."""
 
@@ -93,7 +118,9 @@ class EndpointEngineConfig(Frozen):
     """Failures in a row after which the endpoint is only tried now and then, until it answers again."""
 
 
-EngineConfig = Annotated[TransformersEngineConfig | EndpointEngineConfig, Field(discriminator="type")]
+EngineConfig = Annotated[
+    TransformersEngineConfig | VLLMEngineConfig | EndpointEngineConfig, Field(discriminator="type")
+]
 
 
 class Price(Frozen):

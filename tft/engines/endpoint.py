@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
+from tft.engines.encoding import encode_answered, encode_prompt, row_seed
 from tft.errors import PrerequisiteError, StageError
 from tft.ports import Generation, Sampling, Scores
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
-_APART = 1_000_003
-"""Between the seeds of two batches, so that their rows do not share seeds."""
 _A_MESSAGE = 16
 """Tokens a chat template may add to a message, where nobody can count them."""
 
@@ -102,7 +101,7 @@ class EndpointEngine:
         A token of a byte-level vocabulary stands for one byte or more, so the bytes are a bound.
         """
         if self._tokenizer is not None:
-            return sum(len(self._encode(messages)) for messages in prompts)
+            return sum(len(encode_prompt(self._tokenizer, messages)) for messages in prompts)
         return sum(len(message.content.encode()) + _A_MESSAGE for messages in prompts for message in messages)
 
     def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
@@ -118,8 +117,7 @@ class EndpointEngine:
                 "messages": [{"role": message.role, "content": message.content} for message in messages],
                 "max_tokens": sampling.max_tokens,
                 "temperature": sampling.temperature,
-                # One a row: the same question twice in a batch is two questions.
-                "seed": (sampling.seed * _APART + place) % 2**31,
+                "seed": row_seed(sampling.seed, place),
                 **({"logprobs": True} if sampling.logprobs else {}),
                 **(_guided(sampling.schema) if sampling.schema is not None and self._config.guided else {}),
             }
@@ -139,12 +137,7 @@ class EndpointEngine:
             raise PrerequisiteError(
                 f"{self._config.url} cannot score without a tokenizer here: name one in engine.tokenizer"
             )
-        end = self._tokenizer.eos_token_id
-        rows = []
-        for messages, completion in zip(prompts, completions, strict=True):
-            prompt = self._encode(messages)
-            answer = list(self._tokenizer(completion, add_special_tokens=False)["input_ids"])
-            rows.append((prompt, [*answer, end]))
+        rows = list(encode_answered(self._tokenizer, prompts, completions))
         bodies = [
             {"model": self._model, "prompt": prompt + answer, "max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
             for prompt, answer in rows
@@ -154,15 +147,6 @@ class EndpointEngine:
             Scores(tuple(answer), tuple(logprobs[len(prompt) :]))
             for (prompt, answer), logprobs in zip(rows, found, strict=True)
         ]
-
-    def _encode(self, messages: Sequence[Message]) -> list[int]:
-        assert self._tokenizer is not None
-        text = self._tokenizer.apply_chat_template(
-            [{"role": message.role, "content": message.content} for message in messages],
-            add_generation_prompt=True,
-            tokenize=False,
-        )
-        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils import logging as transformers_logging
 
+from tft.engines.encoding import encode_answered, encode_prompt
 from tft.ports import Generation, Sampling, Scores
 
 if TYPE_CHECKING:
@@ -88,22 +89,13 @@ class TransformersEngine:
         """Positions the model was made for."""
         return getattr(self.model.config, "max_position_embeddings", None)
 
-    def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
-        """Write a conversation with the model's chat template, ready for its answer."""
-        text = self.tokenizer.apply_chat_template(
-            [{"role": message.role, "content": message.content} for message in messages],
-            add_generation_prompt=True,
-            tokenize=False,
-        )
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-
     def count(self, prompts: Sequence[Sequence[Message]]) -> int:
         """Count the tokens of conversations, the chat template included."""
-        return sum(len(self.encode_prompt(messages)) for messages in prompts)
+        return sum(len(encode_prompt(self.tokenizer, messages)) for messages in prompts)
 
     def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
         """Answer every conversation, in the order they came; an empty list for none."""
-        encoded = [self.encode_prompt(messages) for messages in prompts]
+        encoded = [encode_prompt(self.tokenizer, messages) for messages in prompts]
         generations: list[Generation | None] = [None] * len(encoded)
         generator = torch.Generator(self.model.device).manual_seed(sampling.seed)
         for rows in self._batches(encoded):
@@ -121,22 +113,16 @@ class TransformersEngine:
     @torch.inference_mode()
     def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
         """Give the log-probability of every token of the completions, the end token included."""
-        encoded, starts = [], []
-        end = self.tokenizer.eos_token_id
-        for messages, completion in zip(prompts, completions, strict=True):
-            prompt = self.encode_prompt(messages)
-            answer = list(self.tokenizer(completion, add_special_tokens=False)["input_ids"])
-            encoded.append([*prompt, *answer, end])
-            starts.append(len(prompt))
+        answered = list(encode_answered(self.tokenizer, prompts, completions))
+        encoded = [prompt + answer for prompt, answer in answered]
         scored: list[Scores | None] = [None] * len(encoded)
         for rows in self._batches(encoded):
             ids, mask = self._pad([encoded[row] for row in rows])
             logits = self.model(input_ids=ids, attention_mask=mask, **self._positions(mask)).logits
             logprobs_BT = torch.log_softmax(logits[:, :-1].float(), -1).gather(-1, ids[:, 1:, None])[..., 0]
             for place, row in enumerate(rows):
-                count = len(encoded[row]) - starts[row]
-                found = tuple(logprobs_BT[place, -count:].tolist())
-                scored[row] = Scores(tuple(encoded[row][starts[row] :]), found)
+                answer = answered[row][1]
+                scored[row] = Scores(tuple(answer), tuple(logprobs_BT[place, -len(answer) :].tolist()))
         return [scores for scores in scored if scores is not None]
 
     def _batches(self, encoded: Sequence[Sequence[int]]) -> Iterator[list[int]]:
