@@ -150,6 +150,13 @@ def test_the_same_question_is_sampled_anew_each_time_it_stands_there(engine: Eng
     assert len(set(texts(engine.generate(ask(*["write"] * 20), Sampling(24, 1.5, 1))))) > 10
 
 
+def test_many_long_questions_are_sampled_at_once(engine: Engine) -> None:
+    # More tokens than vLLM reads at once, so that a prompt would be cut in two.
+    found = engine.generate(ask(*[f"{place:03d} write add_1 level 1" * 8 for place in range(64)]), Sampling(2, 1.0, 1))
+    assert len(found) == 64
+    assert len(set(texts(found))) > 5
+
+
 def test_greedy_does_not_look_at_the_seed(engine: Engine) -> None:
     assert engine.generate(ask(*QUESTIONS), Sampling(24, 0.0, 1)) == engine.generate(ask(*QUESTIONS), Sampling(24))
 

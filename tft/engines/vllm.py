@@ -53,6 +53,7 @@ class VLLMEngine:
             os.environ.setdefault(name, value)
         try:
             from vllm import LLM
+            from vllm.platforms import current_platform
         except ImportError as error:
             raise PrerequisiteError(
                 f"the engine vllm needs vLLM, which cannot be imported: {error}. With a GPU, install the extra "
@@ -63,6 +64,8 @@ class VLLMEngine:
             "max_num_seqs": config.sequences,
             "gpu_memory_utilization": config.gpu_memory,
             "block_size": config.block_size,
+            # A prompt in pieces rewinds the generator of its row after each, which generators of a CPU cannot.
+            "enable_chunked_prefill": False if current_platform.is_cpu() else None,
         }
         set_threads = torch.set_num_threads
         try:
