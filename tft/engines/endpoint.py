@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from tft.engines.encoding import encode_answered, encode_prompt, row_seed
+from tft.engines.encoding import encode_prompt, row_seeds, score_answers
 from tft.errors import PrerequisiteError, StageError
 from tft.ports import Generation, Sampling, Scores
 
@@ -47,6 +47,8 @@ class EndpointEngine:
         fingerprint: names the model.
         tokenizer: the model's tokenizer, with its chat template; None where only the endpoint has it.
     """
+
+    concurrent = True
 
     def __init__(
         self,
@@ -81,6 +83,11 @@ class EndpointEngine:
         return f"{self._fingerprint}/endpoint"
 
     @property
+    def steps(self) -> int:
+        """Requests that were answered."""
+        return self._line.answered
+
+    @property
     def counts_exactly(self) -> bool:
         """Whether the tokenizer is here."""
         return self._tokenizer is not None
@@ -104,7 +111,9 @@ class EndpointEngine:
             return sum(len(encode_prompt(self._tokenizer, messages)) for messages in prompts)
         return sum(len(message.content.encode()) + _A_MESSAGE for messages in prompts for message in messages)
 
-    def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
+    def generate(
+        self, prompts: Sequence[Sequence[Message]], sampling: Sampling, seeds: Sequence[int] | None = None
+    ) -> list[Generation]:
         """Answer every conversation, in the order they came.
 
         Raises:
@@ -117,11 +126,11 @@ class EndpointEngine:
                 "messages": [{"role": message.role, "content": message.content} for message in messages],
                 "max_tokens": sampling.max_tokens,
                 "temperature": sampling.temperature,
-                "seed": row_seed(sampling.seed, place),
+                "seed": seed,
                 **({"logprobs": True} if sampling.logprobs else {}),
                 **(_guided(sampling.schema) if sampling.schema is not None and self._config.guided else {}),
             }
-            for place, messages in enumerate(prompts)
+            for messages, seed in zip(prompts, row_seeds(sampling, seeds, len(prompts)), strict=True)
         ]
         return self._line.ask_all("/chat/completions", bodies, _read_generation)
 
@@ -137,16 +146,19 @@ class EndpointEngine:
             raise PrerequisiteError(
                 f"{self._config.url} cannot score without a tokenizer here: name one in engine.tokenizer"
             )
-        rows = list(encode_answered(self._tokenizer, prompts, completions))
+        return score_answers(self._tokenizer, prompts, completions, self.logprobs)
+
+    def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Give the log-probability of every token of rows but the first.
+
+        Raises:
+            PrerequisiteError: where the endpoint gives no log-probabilities.
+        """
         bodies = [
-            {"model": self._model, "prompt": prompt + answer, "max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
-            for prompt, answer in rows
+            {"model": self._model, "prompt": list(row), "max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
+            for row in rows
         ]
-        found = self._line.ask_all("/completions", bodies, _read_logprobs)
-        return [
-            Scores(tuple(answer), tuple(logprobs[len(prompt) :]))
-            for (prompt, answer), logprobs in zip(rows, found, strict=True)
-        ]
+        return self._line.ask_all("/completions", bodies, _read_logprobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +180,7 @@ class _Line:
         self._not_before = 0.0
         self._failures = 0
         self._last = ""
+        self.answered = 0
 
     def ask_all(self, path: str, bodies: Sequence[dict[str, Any]], read: Callable[[dict[str, Any]], Any]) -> list[Any]:
         """Ask side by side, and give the answers in order; the first failure that cannot be mended ends all."""
@@ -272,6 +285,7 @@ class _Line:
             if self._failures >= self._config.breaker:
                 self._not_before = 0.0
             self._failures = 0
+            self.answered += 1
 
 
 class _StoppedError(Exception):
@@ -306,7 +320,7 @@ def _read_logprobs(answer: dict[str, Any]) -> list[float]:
     except (KeyError, TypeError, ValueError) as error:
         raise PrerequisiteError(f"the endpoint gives no prompt_logprobs, so it cannot score: {error!r}") from None
     # The first token of a prompt has no log-probability.
-    return [0.0, *(float(next(iter(token.values()))["logprob"]) for token in given[1:])]
+    return [float(next(iter(token.values()))["logprob"]) for token in given[1:]]
 
 
 def _retry_after(value: str | None) -> float | None:

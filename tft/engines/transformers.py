@@ -1,19 +1,21 @@
 """The embedded engine: a transformers model in this process, without a server, a GPU or a network.
 
 Prompts are sorted by length and cut into batches, so that the answers are a function of the list of prompts and
-nothing else. Rows that have ended leave the batch. Left out on purpose: paged memory, continuous batching and
-speculative decoding, for which there is vLLM.
+nothing else. What is sampled is drawn for every row from a seed of its own, whatever shares its batch. Rows that
+have ended leave the batch. Left out on purpose: paged memory, continuous batching and speculative decoding, for
+which there is vLLM.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils import logging as transformers_logging
 
-from tft.engines.encoding import encode_answered, encode_prompt
+from tft.engines.encoding import encode_prompt, row_seeds, score_answers
 from tft.ports import Generation, Sampling, Scores
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ class TransformersEngine:
         self.model = model
         self.tokenizer = tokenizer
         self.batch_size = batch_size
+        self.steps = 0
         self._fingerprint = fingerprint
         ends = model.generation_config.eos_token_id
         self._ends = torch.tensor([ends] if isinstance(ends, int) else ends, device=model.device)
@@ -83,6 +86,7 @@ class TransformersEngine:
 
     counts_exactly = True
     guided = False
+    concurrent = False
 
     @property
     def context(self) -> int | None:
@@ -93,13 +97,15 @@ class TransformersEngine:
         """Count the tokens of conversations, the chat template included."""
         return sum(len(encode_prompt(self.tokenizer, messages)) for messages in prompts)
 
-    def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
+    def generate(
+        self, prompts: Sequence[Sequence[Message]], sampling: Sampling, seeds: Sequence[int] | None = None
+    ) -> list[Generation]:
         """Answer every conversation, in the order they came; an empty list for none."""
         encoded = [encode_prompt(self.tokenizer, messages) for messages in prompts]
+        drawn = row_seeds(sampling, seeds, len(encoded))
         generations: list[Generation | None] = [None] * len(encoded)
-        generator = torch.Generator(self.model.device).manual_seed(sampling.seed)
         for rows in self._batches(encoded):
-            answers = self._decode([encoded[row] for row in rows], sampling, generator)
+            answers = self._decode([encoded[row] for row in rows], sampling, [drawn[row] for row in rows])
             for row, (tokens, logprob, finished) in zip(rows, answers, strict=True):
                 generations[row] = Generation(
                     text=self.tokenizer.decode(tokens, skip_special_tokens=True),
@@ -110,20 +116,23 @@ class TransformersEngine:
                 )
         return [generation for generation in generations if generation is not None]
 
-    @torch.inference_mode()
     def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
         """Give the log-probability of every token of the completions, the end token included."""
-        answered = list(encode_answered(self.tokenizer, prompts, completions))
-        encoded = [prompt + answer for prompt, answer in answered]
-        scored: list[Scores | None] = [None] * len(encoded)
-        for rows in self._batches(encoded):
-            ids, mask = self._pad([encoded[row] for row in rows])
+        return score_answers(self.tokenizer, prompts, completions, self.logprobs)
+
+    @torch.inference_mode()
+    def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Give the log-probability of every token of rows but the first."""
+        found: list[list[float]] = [[] for _ in rows]
+        for batch in self._batches(rows):
+            ids, mask = self._pad([rows[row] for row in batch])
             logits = self.model(input_ids=ids, attention_mask=mask, **self._positions(mask)).logits
             logprobs_BT = torch.log_softmax(logits[:, :-1].float(), -1).gather(-1, ids[:, 1:, None])[..., 0]
-            for place, row in enumerate(rows):
-                answer = answered[row][1]
-                scored[row] = Scores(tuple(answer), tuple(logprobs_BT[place, -len(answer) :].tolist()))
-        return [scores for scores in scored if scores is not None]
+            self.steps += 1
+            for place, row in enumerate(batch):
+                count = len(rows[row]) - 1
+                found[row] = logprobs_BT[place, -count:].tolist() if count else []
+        return found
 
     def _batches(self, encoded: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         order = sorted(range(len(encoded)), key=lambda row: (len(encoded[row]), row))
@@ -143,7 +152,7 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def _decode(
-        self, rows: Sequence[Sequence[int]], sampling: Sampling, generator: torch.Generator
+        self, rows: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
     ) -> list[tuple[list[int], float, bool]]:
         ids, mask = self._pad(rows)
         positions = self._positions(mask)["position_ids"]
@@ -152,7 +161,8 @@ class TransformersEngine:
         logprobs = [0.0] * len(rows)
         finished = [False] * len(rows)
         live = list(range(len(rows)))
-        for _ in range(sampling.max_tokens):
+        draws = _draws(seeds, sampling) if sampling.temperature else None
+        for step in range(sampling.max_tokens):
             logits_BV = self.model(
                 input_ids=ids,
                 attention_mask=mask,
@@ -161,7 +171,9 @@ class TransformersEngine:
                 use_cache=True,
                 logits_to_keep=1,
             ).logits[:, -1]
-            tokens_B, chosen_B = self._choose(logits_BV.float(), sampling, generator)
+            self.steps += 1
+            drawn_B = None if draws is None else draws[live, step].to(logits_BV.device)
+            tokens_B, chosen_B = _choose(logits_BV.float(), sampling.temperature, drawn_B)
             ended_B = torch.isin(tokens_B, self._ends)
             for row, token, logprob, ended in zip(
                 live, tokens_B.tolist(), chosen_B.tolist(), ended_B.tolist(), strict=True
@@ -181,14 +193,24 @@ class TransformersEngine:
             positions = positions[:, -1:] + 1
         return list(zip(written, logprobs, finished, strict=True))
 
-    @staticmethod
-    def _choose(
-        logits_BV: torch.Tensor, sampling: Sampling, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        logprobs_BV = torch.log_softmax(logits_BV, -1)
-        if sampling.temperature == 0:
-            tokens_B = logits_BV.argmax(-1)
-        else:
-            probabilities_BV = torch.softmax(logits_BV / sampling.temperature, -1)
-            tokens_B = torch.multinomial(probabilities_BV, 1, generator=generator)[:, 0]
-        return tokens_B, logprobs_BV.gather(-1, tokens_B[:, None])[:, 0]
+
+def _draws(seeds: Sequence[int], sampling: Sampling) -> torch.Tensor:
+    """Draw a number in [0, 1) for every row and step, each row from a seed of its own; [B, max_tokens]."""
+    return torch.from_numpy(
+        np.stack([np.random.Generator(np.random.Philox(seed)).random(sampling.max_tokens) for seed in seeds])
+    )
+
+
+def _choose(
+    logits_BV: torch.Tensor, temperature: float, drawn_B: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Choose a token a row, and give its untempered log-probability: the likeliest, or where a drawn number falls."""
+    logprobs_BV = torch.log_softmax(logits_BV, -1)
+    if drawn_B is None:
+        tokens_B = logits_BV.argmax(-1)
+    else:
+        # In float64, because in a large vocabulary the steps of the sum are small.
+        reached_BV = torch.softmax(logits_BV.double() / temperature, -1).cumsum(-1)
+        aim_B1 = drawn_B[:, None] * reached_BV[:, -1:]
+        tokens_B = torch.searchsorted(reached_BV, aim_B1, right=True)[:, 0].clamp(max=logits_BV.shape[-1] - 1)
+    return tokens_B, logprobs_BV.gather(-1, tokens_B[:, None])[:, 0]

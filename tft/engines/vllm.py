@@ -1,20 +1,24 @@
 """The vLLM engine: a model in this process on vLLM, with paged memory, continuous batching and shared prefixes.
 
-All requests of a call are given to vLLM at once and it decides what runs together. What runs together may change
-the last bit of a sum, so the answers to a call are a matter of that call; a repeated campaign takes them from the
-cache. vLLM's core stays in this process where it needs one device, so that it ends when this process does, however
-that ends. The only room that imports vllm.
+One thread owns vLLM and steps it while there is work; calls from any number of threads join what is under way, so
+that small calls fill the batches of large ones. What runs together may change the last bit of a sum; a repeated
+campaign takes its answers from the cache. vLLM's core stays in this process where it needs one device, so that it
+ends when this process does, however that ends. The only room that imports vllm.
 """
 
 from __future__ import annotations
 
 import os
+import queue
+import threading
+from concurrent.futures import Future
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tft.engines.encoding import encode_answered, encode_prompt, row_seed
-from tft.errors import PrerequisiteError
+from tft.engines.encoding import encode_prompt, row_seeds, score_answers
+from tft.errors import PrerequisiteError, StageError
 from tft.ports import Generation, Sampling, Scores
 
 if TYPE_CHECKING:
@@ -28,65 +32,28 @@ class VLLMEngine:
     """Generate and score with vLLM.
 
     Args:
-        llm: a ``vllm.LLM``.
+        address: folder or hub name of the model.
         fingerprint: names the weights.
         config: how it is run.
+
+    Raises:
+        PrerequisiteError: if vLLM is not installed, or does not take the model.
     """
 
     guided = True
     counts_exactly = True
+    concurrent = True
 
-    def __init__(self, llm: Any, fingerprint: str, config: VLLMEngineConfig) -> None:
-        self._llm = llm
+    def __init__(self, address: str, fingerprint: str, config: VLLMEngineConfig) -> None:
         self._config = config
         self._fingerprint = fingerprint
-        self._tokenizer = llm.get_tokenizer()
+        self._driver = _Driver(address, config)
+        self._tokenizer = self._driver.llm.get_tokenizer()
 
     @classmethod
     def open(cls, address: str, fingerprint: str, config: VLLMEngineConfig) -> VLLMEngine:
-        """Load a model into vLLM in this process.
-
-        Raises:
-            PrerequisiteError: if vLLM is not installed, or does not take the model.
-        """
-        for name, value in _environment(config).items():
-            os.environ.setdefault(name, value)
-        try:
-            from vllm import LLM
-            from vllm.platforms import current_platform
-        except ImportError as error:
-            raise PrerequisiteError(
-                f"the engine vllm needs vLLM, which cannot be imported: {error}. With a GPU, install the extra "
-                "tutorial-fine-tuning[vllm]; docs/engines.md says how without one"
-            ) from error
-        settings = {
-            "max_model_len": config.context,
-            "max_num_seqs": config.sequences,
-            "gpu_memory_utilization": config.gpu_memory,
-            "block_size": config.block_size,
-            # A prompt in pieces rewinds the generator of its row after each, which generators of a CPU cannot.
-            "enable_chunked_prefill": False if current_platform.is_cpu() else None,
-        }
-        set_threads = torch.set_num_threads
-        try:
-            llm = LLM(
-                model=address,
-                dtype=config.dtype,
-                enforce_eager=config.eager,
-                tensor_parallel_size=config.tensor_parallel,
-                pipeline_parallel_size=config.pipeline_parallel,
-                enable_prefix_caching=True,
-                # White space without end is grammatical JSON, and weak models write it.
-                structured_outputs_config={"backend": "xgrammar", "disable_any_whitespace": True},
-                use_tqdm_on_load=False,
-                **{name: value for name, value in settings.items() if value is not None},
-            )
-        except (ValueError, RuntimeError, OSError) as error:
-            raise PrerequisiteError(f"vLLM does not take the model {address}: {error}") from error
-        finally:
-            # Without a GPU vLLM takes this from the whole process; other stages may run in it.
-            torch.set_num_threads = set_threads
-        return cls(llm, fingerprint, config)
+        """Load a model into vLLM in this process."""
+        return cls(address, fingerprint, config)
 
     @property
     def fingerprint(self) -> str:
@@ -99,47 +66,178 @@ class VLLMEngine:
     @property
     def context(self) -> int | None:
         """What it was opened with, or what the model was made for."""
-        return int(self._llm.model_config.max_model_len)
+        return int(self._driver.llm.model_config.max_model_len)
+
+    @property
+    def steps(self) -> int:
+        """Steps of vLLM."""
+        return self._driver.steps
 
     def count(self, prompts: Sequence[Sequence[Message]]) -> int:
         """Count the tokens of conversations, the chat template included."""
         return sum(len(encode_prompt(self._tokenizer, messages)) for messages in prompts)
 
-    def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
-        """Answer every conversation, in the order they came; an empty list for none."""
-        if not prompts:
-            return []
+    def generate(
+        self, prompts: Sequence[Sequence[Message]], sampling: Sampling, seeds: Sequence[int] | None = None
+    ) -> list[Generation]:
+        """Answer every conversation, in the order they came; an empty list for none.
+
+        Raises:
+            StageError: if vLLM refuses a conversation, or fell over.
+        """
         from vllm import SamplingParams
-        from vllm.sampling_params import StructuredOutputsParams
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
         asked = [
             SamplingParams(
                 max_tokens=sampling.max_tokens,
                 temperature=sampling.temperature,
-                seed=row_seed(sampling.seed, place),
+                seed=seed,
                 logprobs=0 if sampling.logprobs else None,
                 structured_outputs=None if sampling.schema is None else StructuredOutputsParams(json=sampling.schema),
+                output_kind=RequestOutputKind.FINAL_ONLY,
             )
-            for place in range(len(prompts))
+            for seed in row_seeds(sampling, seeds, len(prompts))
         ]
-        rows = [{"prompt_token_ids": encode_prompt(self._tokenizer, messages)} for messages in prompts]
-        return [_generation(found) for found in self._llm.generate(rows, asked, use_tqdm=False)]
+        rows = [encode_prompt(self._tokenizer, messages) for messages in prompts]
+        return [_generation(found) for found in self._driver.run(rows, asked)]
 
     def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
         """Give the log-probability of every token of the completions, the end token included."""
-        rows = list(encode_answered(self._tokenizer, prompts, completions))
-        if not rows:
-            return []
-        from vllm import SamplingParams
+        return score_answers(self._tokenizer, prompts, completions, self.logprobs)
 
-        asked = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0)
-        ids = [{"prompt_token_ids": prompt + answer} for prompt, answer in rows]
-        scores = []
-        for (prompt, answer), found in zip(rows, self._llm.generate(ids, asked, use_tqdm=False), strict=True):
-            given = found.prompt_logprobs[len(prompt) :]
-            logprobs = tuple(at[token].logprob for at, token in zip(given, answer, strict=True))
-            scores.append(Scores(tuple(answer), logprobs))
-        return scores
+    def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Give the log-probability of every token of rows but the first."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        asked = [
+            SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, output_kind=RequestOutputKind.FINAL_ONLY)
+            for _ in rows
+        ]
+        return [
+            [at[token].logprob for at, token in zip(found.prompt_logprobs[1:], row[1:], strict=True)]
+            for found, row in zip(self._driver.run(rows, asked), rows, strict=True)
+        ]
+
+
+class _Driver:
+    """Owns a ``vllm.LLM`` in a thread of its own, and steps it while there is work.
+
+    Args:
+        address: folder or hub name of the model.
+        config: how it is run.
+
+    Raises:
+        PrerequisiteError: if vLLM is not installed, or does not take the model.
+    """
+
+    def __init__(self, address: str, config: VLLMEngineConfig) -> None:
+        self.steps = 0
+        self._arrivals: queue.Queue[_Asked] = queue.Queue()
+        self._under_way: dict[str, _Asked] = {}
+        self._numbers = count()
+        opened: Future[Any] = Future()
+        arguments = (address, config, torch.get_num_threads(), opened)
+        threading.Thread(target=self._live, args=arguments, name="vllm", daemon=True).start()
+        self.llm = opened.result()
+
+    def run(self, rows: Sequence[Sequence[int]], params: Sequence[Any]) -> list[Any]:
+        """Answer rows of tokens, in order.
+
+        Raises:
+            StageError: if vLLM refuses a row, or fell over.
+        """
+        asked = [_Asked(row, it) for row, it in zip(rows, params, strict=True)]
+        for it in asked:
+            self._arrivals.put(it)
+        return [it.answer.result() for it in asked]
+
+    def _live(self, address: str, config: VLLMEngineConfig, threads: int, opened: Future[Any]) -> None:
+        torch.set_num_threads(threads)
+        try:
+            llm = _open(address, config)
+        except BaseException as error:
+            opened.set_exception(error)
+            return
+        opened.set_result(llm)
+        try:
+            while True:
+                self._take(llm)
+                for found in llm.llm_engine.step():
+                    self._under_way.pop(found.request_id).answer.set_result(found)
+                self.steps += 1
+        except BaseException as error:
+            self._fall(error)
+
+    def _take(self, llm: Any) -> None:
+        """Take in what has arrived; wait where there is nothing else to do."""
+        while not self._under_way or not self._arrivals.empty():
+            asked = self._arrivals.get()
+            name = str(next(self._numbers))
+            try:
+                (prompt,) = llm.renderer.render_cmpl([{"prompt_token_ids": list(asked.row)}])
+                llm.llm_engine.add_request(name, prompt, asked.params)
+            except ValueError as error:
+                asked.answer.set_exception(StageError(f"vLLM refuses a request: {error}"))
+            else:
+                self._under_way[name] = asked
+
+    def _fall(self, error: BaseException) -> None:
+        """Tell all who wait, and all who come, that there will be no answer."""
+        while True:
+            for asked in self._under_way.values():
+                asked.answer.set_exception(StageError(f"vLLM fell over: {error!r}"))
+            self._under_way = {"": self._arrivals.get()}
+
+
+class _Asked:
+    """One row that somebody waits for."""
+
+    def __init__(self, row: Sequence[int], params: Any) -> None:
+        self.row = row
+        self.params = params
+        self.answer: Future[Any] = Future()
+
+
+def _open(address: str, config: VLLMEngineConfig) -> Any:
+    for name, value in _environment(config).items():
+        os.environ.setdefault(name, value)
+    try:
+        from vllm import LLM
+        from vllm.platforms import current_platform
+    except ImportError as error:
+        raise PrerequisiteError(
+            f"the engine vllm needs vLLM, which cannot be imported: {error}. With a GPU, install the extra "
+            "tutorial-fine-tuning[vllm]; docs/engines.md says how without one"
+        ) from error
+    settings = {
+        "max_model_len": config.context,
+        "max_num_seqs": config.sequences,
+        "gpu_memory_utilization": config.gpu_memory,
+        "block_size": config.block_size,
+        # A prompt in pieces rewinds the generator of its row after each, which generators of a CPU cannot.
+        "enable_chunked_prefill": False if current_platform.is_cpu() else None,
+    }
+    set_threads = torch.set_num_threads
+    try:
+        return LLM(
+            model=address,
+            dtype=config.dtype,
+            enforce_eager=config.eager,
+            tensor_parallel_size=config.tensor_parallel,
+            pipeline_parallel_size=config.pipeline_parallel,
+            enable_prefix_caching=True,
+            # White space without end is grammatical JSON, and weak models write it.
+            structured_outputs_config={"backend": "xgrammar", "disable_any_whitespace": True},
+            use_tqdm_on_load=False,
+            **{name: value for name, value in settings.items() if value is not None},
+        )
+    except (ValueError, RuntimeError, OSError) as error:
+        raise PrerequisiteError(f"vLLM does not take the model {address}: {error}") from error
+    finally:
+        # Without a GPU vLLM takes this from the whole process; other stages may run in it.
+        torch.set_num_threads = set_threads
 
 
 def _generation(found: Any) -> Generation:
