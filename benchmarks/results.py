@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import datetime
 import json
+import random
+import statistics
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from tft.running import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FOLDER = Path(__file__).parent / "results"
 
@@ -30,6 +36,13 @@ class Row:
     met: bool | None = None
     limit_share: float | None = None
     note: str = ""
+
+
+def median_interval(values: Sequence[float], draws: int = 10_000) -> tuple[float, float]:
+    """Give the 95 % interval of a median, by bootstrap with a fixed seed."""
+    rng = random.Random(0)
+    medians = sorted(statistics.median(rng.choices(values, k=len(values))) for _ in range(draws))
+    return medians[round(0.025 * draws)], medians[round(0.975 * draws) - 1]
 
 
 def write_result(name: str, rows: list[Row]) -> None:

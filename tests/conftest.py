@@ -45,7 +45,7 @@ def ada(novice: Path) -> StudentRef:
     return StudentRef("ada", str(novice), fingerprint_model(str(novice)), FullAdapter())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def free_port() -> int:
     """Give a port that nobody listens at."""
     with socket.socket() as taken:

@@ -6,7 +6,11 @@ Commands import what they need when they run, so that ``--help`` answers at once
 from __future__ import annotations
 
 import json
+import os
+import secrets
+import signal
 import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +34,7 @@ _SET = click.option(
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _OUT = click.option("--out", type=click.Path(path_type=Path), help="Run directory; runs/<campaign> unless given.")
+KEY = "TFT_SERVE_KEY"
 _EPILOG = "Exit codes: 0 done, 1 the campaign failed, 2 the input is wrong, 3 the machine cannot, 130 interrupted."
 
 
@@ -177,6 +182,57 @@ def examine(model: str, curriculum: str, suites: tuple[str, ...], items: int, as
         _print_json(found)
     else:
         _print_exam(found)
+
+
+@main.command("serve")
+@click.argument("tutor")
+@_SET
+@click.option("--host", default="127.0.0.1", show_default=True, help="Listen there; 0.0.0.0 lets other machines in.")
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(1, 65535), help="Port to listen at.")
+@click.option("--address", help="A Ray cluster to join; one is started on this machine unless given.")
+@click.option("--print", "only_print", is_flag=True, help="Print how vLLM alone, or Kubernetes, would serve it.")
+def serve_tutor(
+    tutor: str, overrides: tuple[str, ...], host: str, port: int, address: str | None, only_print: bool
+) -> None:
+    """Serve a tutor to campaigns: OpenAI-compatible, on this machine and with a key unless told otherwise.
+
+    TUTOR is a tutor that `tft ls` lists. The key is that of the environment variable TFT_SERVE_KEY, or a new one.
+    --set engine=vllm, model=…, name=… and serve.replicas=… say what is served, and how.
+    """
+    from tft.config.cards import ServeUse
+    from tft.config.reading import parse_config, set_value
+
+    values: dict[str, Any] = {"use": tutor}
+    for override in overrides:
+        set_value(values, override)
+    use = parse_config(ServeUse, values, "tft serve")
+    if only_print:
+        from tft.cluster.manifest import ray_service, vllm_command
+        from tft.preparation import find_served
+
+        served = find_served(use)
+        click.echo("# vLLM alone; it guards /v1 with the key, and no other route")
+        click.echo(vllm_command(served.tutor.model_path, served.name, served.tutor.engine, host, port))
+        click.echo(
+            "\n# Kubernetes, with the operator of Ray; the image has this package and its extras, the secret the key"
+        )
+        click.echo(ray_service(use, served), nl=False)
+        return
+    key = os.environ.get(KEY)
+    if key is None:
+        os.environ[KEY] = key = secrets.token_urlsafe(24)
+        click.echo(f"export {KEY}={key}")
+    click.echo("starting …", err=True)
+    from tft.cluster import open_serving
+
+    over = threading.Event()
+    with open_serving(use, host, port, address) as url:
+        # Now, because Ray takes them for itself when it starts.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: over.set())
+        click.echo(f"url: {url}")
+        over.wait()
+        click.echo("finishing what was begun …", err=True)
 
 
 @main.command("ls")

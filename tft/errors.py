@@ -4,7 +4,8 @@
     ├── UserError           what the user wrote is wrong            exit 2
     ├── PrerequisiteError   the environment cannot do it            exit 3
     └── StageError          the campaign itself failed              exit 1
-        └── BudgetError     a hard limit was reached in mid-stage
+        ├── BudgetError     a hard limit was reached in mid-stage
+        └── RefusedError    an engine cannot answer this, however often it is asked
 
 Bad output of a model is not an error: it is a record with a reason (see ``records.Rejection``).
 """
@@ -71,3 +72,7 @@ class StageError(TFTError):
 
 class BudgetError(StageError):
     """A hard limit was reached before a batch was begun."""
+
+
+class RefusedError(StageError):
+    """A request that an engine cannot answer, however often it is asked."""

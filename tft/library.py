@@ -1,7 +1,7 @@
 """Finds tutors, curricula, exam suites, configs and models: beside the user's file, then among those shipped.
 
 A model name is looked up in the library (``abacus/novice-a`` is a folder below ``tutors/``), then as a path, then
-on the hub; ``path:`` and ``hub:`` force it.
+on the hub; ``path:`` and ``hub:`` force it, and ``name@revision`` says which version on the hub.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from tft.config.cards import CurriculumCard, SuiteCard, TutorCard
-from tft.config.reading import closest, read_config
+from tft.config.reading import closest, parse_config, read_config, read_yaml
 from tft.errors import PrerequisiteError, Problem, UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import ModuleType
 
     from tft.ports import ItemSource
@@ -76,10 +77,9 @@ class Library:
         remedy = closest(name, self.names(kind))
         raise UserError(Problem(f"there is no {what} of this name", file=file, key=key, value=name, remedy=remedy))
 
-    def tutor(self, name: str) -> tuple[TutorCard, Path]:
-        """Read a tutor card; with the folder it lies in."""
-        path = self.find("tutors", name)
-        return read_config(TutorCard, path), path.parent
+    def tutor(self, name: str) -> tuple[TutorCard, tuple[Path, ...]]:
+        """Read a tutor card; with the folder it lies in, and those of the cards it extends."""
+        return read_tutor(self.find("tutors", name))
 
     def curriculum(self, name: str) -> tuple[CurriculumCard, Path]:
         """Read a curriculum; with the folder it lies in."""
@@ -99,12 +99,12 @@ class Library:
                 found.add(f"{path.parent.parent.name}/{path.parent.name}")
         return sorted(found)
 
-    def model(self, name: str, *, card_folder: Path | None = None, key: str | None = None) -> Model:
+    def model(self, name: str, *, card_folders: Sequence[Path] = (), key: str | None = None) -> Model:
         """Say what a model name stands for.
 
         Args:
             name: a library name, a path or a hub name, optionally with ``path:`` or ``hub:`` in front.
-            card_folder: folder of the card that names the model, searched first.
+            card_folders: folders of the card that names the model, searched first.
             key: where the name stands, for the error.
 
         Raises:
@@ -121,10 +121,10 @@ class Library:
                     return Model(name, "library", str(folder.resolve()))
                 card = root / "tutors" / bare / "tutor.yaml"
                 if "/" not in bare and is_file(card):
-                    named = read_config(TutorCard, card).model
-                    if named is not None:
-                        return self.model(named, card_folder=card.parent)
-        for base in (card_folder, self.beside, Path()):
+                    tutor, folders = read_tutor(card)
+                    if tutor.model is not None:
+                        return self.model(tutor.model, card_folders=folders)
+        for base in (*card_folders, self.beside, Path()):
             folder = (base or Path()) / expand(bare)
             if is_file(folder / "config.json"):
                 return Model(name, "path", str(folder.resolve()))
@@ -132,6 +132,51 @@ class Library:
             remedy = "a model folder holds config.json and *.safetensors"
             raise UserError(Problem("there is no model in this folder", key=key, value=name, remedy=remedy))
         return Model(name, "hub", bare)
+
+
+def read_tutor(path: Path) -> tuple[TutorCard, tuple[Path, ...]]:
+    """Read a tutor card, and what it takes over from those it extends.
+
+    Returns:
+        The card, and the folders of all of them, its own first.
+
+    Raises:
+        UserError: as :func:`gather_tutor`, and with all that is wrong with the card.
+    """
+    values, folders = gather_tutor(path)
+    return parse_config(TutorCard, values, str(path)), folders
+
+
+def gather_tutor(path: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:
+    """Lay a tutor card over those it extends, unchecked.
+
+    A card that is extended is looked up beside the one that names it, and then among those shipped.
+
+    Raises:
+        UserError: if one of them is not there, or they extend each other in a circle.
+    """
+    values = read_yaml(path)
+    folders, name = [path.parent.resolve()], values.get("extends")
+    while isinstance(name, str):
+        places = [root / name / "tutor.yaml" for root in (folders[-1].parent, shipped() / "tutors")]
+        found = next((place for place in places if "/" not in name and is_file(place)), None)
+        if found is None or found.parent.resolve() in folders:
+            trouble = "there is no tutor of this name" if found is None else "tutors extend each other in a circle"
+            raise UserError(Problem(trouble, file=str(path), key="extends", value=name, remedy="name another"))
+        theirs = read_yaml(found)
+        folders.append(found.parent.resolve())
+        name = theirs.get("extends")
+        values = _merge(theirs, values)
+    return values, tuple(folders)
+
+
+def _merge(theirs: dict[str, Any], mine: dict[str, Any]) -> dict[str, Any]:
+    """Lay one mapping over another; where both have a mapping, do so within it, but for forms and engines."""
+    merged = {**theirs, **mine}
+    for key in theirs.keys() & mine.keys():
+        if isinstance(theirs[key], dict) and isinstance(mine[key], dict) and key not in ("schema", "engine"):
+            merged[key] = _merge(theirs[key], mine[key])
+    return merged
 
 
 @dataclass(frozen=True)
@@ -230,8 +275,11 @@ def fetch_weights(model: Model, key: str) -> tuple[str, str]:
         return model.address, fingerprint_model(model.address)
     from huggingface_hub import snapshot_download
 
+    name, _, revision = model.address.partition("@")
     try:
-        folder = snapshot_download(model.address, allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model"])
+        folder = snapshot_download(
+            name, revision=revision or None, allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model"]
+        )
     except Exception as error:  # the hub fails in many ways, and all of them mean: not there
         raise PrerequisiteError(
             f"{key}: {model.name} is not in the library, is no path, and could not be fetched from the hub "

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tft.config import CampaignConfig, CurriculumCard, SuiteCard, TutorCard
-from tft.config.cards import SkillCard, choose_skills
+from tft.config.cards import ServeConfig, ServeUse, SkillCard, choose_skills
 from tft.errors import Problem, UserError
 from tft.exams import Splits, Suite, make_splits, read_suite
-from tft.library import Library, fetch_weights, load_items
+from tft.library import Library, fetch_weights, load_items, read_tutor
 from tft.ports import ItemSource
 from tft.records import Item, digest
 from tft.student import StudentRef
@@ -77,7 +77,7 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
     """
     cache = Path(config.cache).expanduser() if config.cache else folder.parent / "cache"
     tutor_card, tutor = find_tutor(config.tutor, library, cache)
-    tutor_folder = Path(tutor.card_path).parent
+    tutor_folders = read_tutor(Path(tutor.card_path))[1]
     curriculum, curriculum_folder = library.curriculum(config.curriculum)
     skills = choose_skills(config.skills, curriculum)
     items_path = curriculum_folder / curriculum.items
@@ -92,7 +92,7 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
     )
     contents = {
         "tutor.model": tutor.fingerprint,
-        "tutor.use": _digest_folder(tutor_folder / "prompts", tutor_folder / "tutor.yaml"),
+        "tutor.use": _digest_folder(*(folder / name for folder in tutor_folders for name in ("prompts", "tutor.yaml"))),
         "curriculum": _digest_folder(items_path, curriculum_folder / "curriculum.yaml"),
         **{f"students.{ref.id}.model": ref.base for ref in students},
         **{f"exams.whole.{suite.name}": suite.digest or suite.missing or "hub" for _, suite in suites},
@@ -129,7 +129,7 @@ def find_tutor(use: TutorUse, library: Library, cache: Path) -> tuple[TutorCard,
         UserError: if a name leads nowhere.
         PrerequisiteError: if its model cannot be reached.
     """
-    card, folder = library.tutor(use.use)
+    card, folders = library.tutor(use.use)
     engine = use.engine or card.engine
     named = use.model or card.model
     if named is None:
@@ -139,15 +139,48 @@ def find_tutor(use: TutorUse, library: Library, cache: Path) -> tuple[TutorCard,
     if engine.type == "endpoint":
         # Nobody here can see its weights; the name stands for them.
         address = fingerprint = engine.model or named
+        if engine.tokenizer is not None:
+            engine = engine.model_copy(update={"tokenizer": library.model(engine.tokenizer).address})
     else:
-        address, fingerprint = fetch_weights(library.model(named, card_folder=folder), "tutor.model")
+        address, fingerprint = fetch_weights(library.model(named, card_folders=folders), "tutor.model")
     return card, TutorRef(
-        card_path=str((folder / "tutor.yaml").resolve()),
+        card_path=str(folders[0] / "tutor.yaml"),
         model_path=address,
         fingerprint=fingerprint,
         engine=engine,
         cache_path=str(cache.resolve()),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A tutor that can be served."""
+
+    name: str
+    """What requests call the model."""
+    tutor: TutorRef
+    config: ServeConfig
+
+    @property
+    def gpus(self) -> float:
+        """GPUs a copy, where there are any."""
+        engine = self.tutor.engine
+        shared = engine.tensor_parallel * engine.pipeline_parallel if engine.type == "vllm" else 1
+        return float(shared) if self.config.gpus is None else self.config.gpus
+
+
+def find_served(use: ServeUse) -> Served:
+    """Resolve what is to be served.
+
+    Raises:
+        UserError: if a name leads nowhere, or the tutor is behind an endpoint already.
+        PrerequisiteError: if its model cannot be reached.
+    """
+    card, tutor = find_tutor(use, Library(Path.cwd()), Path.cwd())
+    if tutor.engine.type == "endpoint":
+        remedy = "name transformers or vllm: --set engine=vllm"
+        raise UserError(Problem("is served already, by somebody else", key="engine", value="endpoint", remedy=remedy))
+    return Served(use.name or use.model or card.tutor, tutor, use.serve or card.serve)
 
 
 def _digest_folder(*paths: Path) -> str:

@@ -103,7 +103,7 @@ def run_campaign(path: Path, overrides: Sequence[str], out: Path | None, fork: b
 
 
 async def _go_round(prepared: Prepared, ledger: Ledger, clock: Clock) -> None:
-    executor = open_executor(prepared.config)
+    executor = open_executor(prepared.config, prepared.tutor.engine)
     # Torch comes with it, which takes seconds; the workers start meanwhile.
     from tft.campaign import Campaign
 

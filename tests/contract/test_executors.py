@@ -18,13 +18,14 @@ from tests.contract.stages import count, die_until, doze, fail, threads, where
 from tests.making import demonstration
 from tft.cluster import open_executor
 from tft.cluster.inline import InlineExecutor
-from tft.config.campaign import CampaignConfig, InlineCluster, RayCluster, ThreadsConfig
+from tft.config.campaign import CampaignConfig, InlineCluster, RayCluster, ThreadsConfig, TransformersEngineConfig
 from tft.config.cards import GraderConfig
 from tft.errors import BudgetError, PrerequisiteError, Problem, StageError, TFTError, UserError
 from tft.lessons import CurateRequest, curate
 from tft.ports import Executor
 
 THREADS = ThreadsConfig(tutor=2, student=1)
+ENGINE = TransformersEngineConfig()
 CONFIG = CampaignConfig.model_validate(
     {"campaign": "c", "tutor": "abacus", "students": [{"id": "ada", "model": "m"}], "curriculum": "arithmetic"}
 )
@@ -35,7 +36,7 @@ def ray_cluster() -> Iterator[type[Any]]:
     """Start one local Ray for all tests, through the executor that a campaign would open."""
     from tft.cluster.ray import RayExecutor
 
-    owner = RayExecutor(RayCluster(), THREADS)
+    owner = RayExecutor(RayCluster(), THREADS, ENGINE, 2)
     yield RayExecutor
     asyncio.run(owner.close())
     import ray
@@ -46,7 +47,7 @@ def ray_cluster() -> Iterator[type[Any]]:
 @pytest.fixture(scope="module")
 def ray_executor(ray_cluster: type[Any]) -> Iterator[Executor]:
     """Give one executor for all tests that leave its workers as they were: starting one takes seconds."""
-    executor = ray_cluster(RayCluster(), THREADS)
+    executor = ray_cluster(RayCluster(), THREADS, ENGINE, 2)
     yield executor
     asyncio.run(executor.close())
 
@@ -148,7 +149,7 @@ def test_a_worker_that_dies_too_often_ends_the_campaign_but_not_the_cluster(
 ) -> None:
     import ray
 
-    executor = ray_cluster(RayCluster(retries=1), THREADS)
+    executor = ray_cluster(RayCluster(retries=1), THREADS, ENGINE, 2)
     with pytest.raises(StageError, match=r"the worker at student/ada died 2 times while running die_until"):
         run(executor, die_until, (str(tmp_path), 9))
     assert len(list(tmp_path.iterdir())) == 2
@@ -177,6 +178,6 @@ def test_inline_an_interrupt_ends_the_stage_at_once() -> None:
 
 
 def test_the_config_says_which_executor(ray_cluster: type[Any]) -> None:
-    inline = open_executor(CONFIG.model_copy(update={"cluster": InlineCluster()}))
+    inline = open_executor(CONFIG.model_copy(update={"cluster": InlineCluster()}), ENGINE)
     assert isinstance(inline, InlineExecutor)
-    assert isinstance(open_executor(CONFIG), ray_cluster)
+    assert isinstance(open_executor(CONFIG, ENGINE), ray_cluster)

@@ -29,7 +29,8 @@ def test_a_user_error_keeps_its_problems_through_pickling() -> None:
 
 def test_exit_codes() -> None:
     codes = {kind.__name__: kind.exit_code for kind in every_class(TFTError)}
-    assert codes == {"TFTError": 1, "UserError": 2, "PrerequisiteError": 3, "StageError": 1, "BudgetError": 1}
+    assert codes == {"TFTError": 1, "UserError": 2, "PrerequisiteError": 3, "StageError": 1, "BudgetError": 1,
+                     "RefusedError": 1}  # fmt: skip
 
 
 def test_records_have_the_keys_of_validate() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tft.errors import PrerequisiteError, UserError
-from tft.library import Library, fetch_weights, find_data, fingerprint_model, load_items, shipped
+from tft.library import Library, fetch_weights, find_data, fingerprint_model, load_items, read_tutor, shipped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +35,38 @@ def test_names_list_both(tmp_path: Path) -> None:
     put(tmp_path / "evals" / "own.yaml")
     assert {"abacus", "mine"} <= set(Library(tmp_path).names("tutors"))
     assert {"own", "gsm8k_calculator_steps"} <= set(Library(tmp_path).names("evals"))
+
+
+def test_a_card_takes_over_what_it_extends_and_does_not_say(tmp_path: Path) -> None:
+    path = put(tmp_path / "tutors" / "mine" / "tutor.yaml", "\n".join([
+        "tutor: mine", "extends: qwen3", "description: d", "model: somebody/else",
+        "roles: {author: {temperature: 0.1}, judge: {schema: {type: object, properties: {winner: {type: string}}, "
+        "required: [winner]}}}",
+    ]))  # fmt: skip
+    card, folders = read_tutor(path)
+    assert [folder.name for folder in folders] == ["mine", "qwen3", "instruct"]
+    assert (card.tutor, card.model, card.license) == ("mine", "somebody/else", "Apache-2.0")
+    assert card.roles["author"].temperature == 0.1
+    assert card.roles["author"].prompt == "author.j2"
+    assert card.roles["judge"].answer_schema == {
+        "type": "object", "properties": {"winner": {"type": "string"}}, "required": ["winner"],
+    }  # fmt: skip
+    assert card.engine.type == "vllm"
+
+
+@pytest.mark.parametrize(("extends", "told"), [("nobody", "no tutor of this name"), ("mine", "in a circle")])
+def test_a_card_that_extends_nothing_or_itself_is_refused(extends: str, told: str, tmp_path: Path) -> None:
+    path = put(tmp_path / "tutors" / "mine" / "tutor.yaml", f"tutor: mine\nextends: {extends}\ndescription: d\n")
+    with pytest.raises(UserError, match=told):
+        read_tutor(path)
+
+
+@pytest.mark.parametrize("name", Library().names("tutors"))
+def test_every_tutor_that_ships_can_be_read(name: str) -> None:
+    card, folders = Library().tutor(name)
+    assert {"author", "demonstrator", "critic", "judge"} <= set(card.roles)
+    for role in card.roles.values():
+        assert any((folder / "prompts" / role.prompt).is_file() for folder in folders)
 
 
 def test_a_card_is_found_by_its_path_too(tmp_path: Path) -> None:

@@ -12,15 +12,40 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError, WorkerCrashedError
 
 from tft.cluster.performing import perform, threads_of
-from tft.errors import PrerequisiteError, StageError, TFTError
+from tft.errors import PrerequisiteError, StageError, TFTError, UserError
+from tft.placement import GPU_SHARE, share_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tft.config.campaign import RayCluster, ThreadsConfig
+    from tft.config.campaign import EngineConfig, RayCluster, ThreadsConfig
 
 Result = TypeVar("Result")
 _LOGICAL_CPUS = 8
+
+
+def start_ray(address: str | None) -> None:
+    """Join the cluster at an address; for None, start one that only this machine reaches.
+
+    Raises:
+        PrerequisiteError: if that cannot be done.
+    """
+    # A place without a GPU sees none.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
+    # Threads of a stage that wait for each other give their core to another stage instead of spinning.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    local: dict[str, Any] = {}
+    if address is None:
+        # Logical CPUs only keep actors apart; threads are set by each stage itself.
+        local = {"num_cpus": max(_LOGICAL_CPUS, os.cpu_count() or 1), "include_dashboard": False,
+                 "_node_ip_address": "127.0.0.1"}  # fmt: skip
+    try:
+        ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, namespace="tft", **local)
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        raise PrerequisiteError(
+            f"Ray could not be {'joined at ' + address if address else 'started'}: {error}. "
+            "Try `tft doctor`, or cluster: inline to run a campaign without it"
+        ) from error
 
 
 class Worker:
@@ -41,41 +66,27 @@ class RayExecutor:
     Args:
         config: the cluster.
         threads: a stage's threads.
+        engine: of the tutor.
+        students: how many there are.
 
     Raises:
         PrerequisiteError: if the cluster cannot be started or joined.
+        UserError: if its GPUs do not suffice.
     """
 
-    def __init__(self, config: RayCluster, threads: ThreadsConfig) -> None:
+    def __init__(self, config: RayCluster, threads: ThreadsConfig, engine: EngineConfig, students: int) -> None:
         self._config = config
         self._threads = threads
         self._actors: dict[str, Any] = {}
         self._joined = config.address is not None or ray.is_initialized()
+        if not ray.is_initialized():
+            start_ray(config.address)
         try:
-            if not ray.is_initialized():
-                self._start()
-        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-            raise PrerequisiteError(
-                f"Ray could not be {'joined at ' + config.address if config.address else 'started'}: {error}. "
-                "Try `tft doctor`, or cluster: inline to run without it"
-            ) from error
-
-    def _start(self) -> None:
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        # Threads of a stage that wait for each other give their core to another stage instead of spinning.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        local: dict[str, Any] = {}
-        if self._config.address is None:
-            # Logical CPUs only keep actors apart; threads are set by each stage itself.
-            local = {"num_cpus": max(_LOGICAL_CPUS, os.cpu_count() or 1), "include_dashboard": False,
-                     "_node_ip_address": "127.0.0.1"}  # fmt: skip
-        ray.init(
-            address=self._config.address or "local",
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            namespace="tft",
-            **local,
-        )
+            nodes = [round(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"]]
+            self._placement = share_out(config, engine, students, nodes)
+        except UserError:
+            self._shut_down()
+            raise
 
     async def run(self, place: str, stage: Callable[[Any], Result], request: Any) -> tuple[Result, float]:
         """Run a stage in the actor of a place.
@@ -111,11 +122,14 @@ class RayExecutor:
     def _actor(self, place: str) -> Any:
         if place not in self._actors:
             tutor = place == "tutor"
+            gpus = self._placement.tutor if tutor else self._placement.student
+            shared = {"runtime_env": {"env_vars": {GPU_SHARE: str(gpus)}}} if 0 < gpus < 1 else {}
             self._actors[place] = (
                 ray.remote(Worker)
                 .options(
                     num_cpus=self._config.tutor_cpus if tutor else self._config.student_cpus,
-                    num_gpus=self._config.tutor_gpus if tutor else self._config.student_gpus,
+                    num_gpus=gpus,
+                    **shared,
                     # Retries are ours: the driver decides what runs again.
                     max_restarts=0,
                     max_task_retries=0,
@@ -129,5 +143,8 @@ class RayExecutor:
         for actor in self._actors.values():
             ray.kill(actor)
         self._actors.clear()
+        self._shut_down()
+
+    def _shut_down(self) -> None:
         if not self._joined:
             ray.shutdown()

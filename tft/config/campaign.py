@@ -99,8 +99,8 @@ class EndpointEngineConfig(Frozen):
     key_env: str | None = execution(None)
     """Environment variable that holds its key; None means that it wants none."""
     tokenizer: str | None = None
-    """The model's tokenizer, to count and to score: a path or a hub name; None means that only the endpoint has it,
-    prompts are then counted by an upper bound, and nothing can be scored."""
+    """The model's tokenizer, to count and to score: a library name, a path or a hub name; None means that only the
+    endpoint has it, prompts are then counted by an upper bound, and nothing can be scored."""
     context: Annotated[int, Field(ge=16)] | None = None
     """Tokens that prompt and answer may have together; longer requests are not made. None means that it is not
     known here."""
@@ -267,10 +267,10 @@ class RayCluster(Frozen):
     """Logical CPUs an actor of a student asks for."""
     tutor_cpus: Annotated[float, Field(gt=0)] = 1.0
     """Logical CPUs the actor of the tutor asks for."""
-    student_gpus: Annotated[float, Field(ge=0)] = 0.0
-    """GPUs an actor of a student asks for."""
-    tutor_gpus: Annotated[float, Field(ge=0)] = 0.0
-    """GPUs the actor of the tutor asks for."""
+    student_gpus: Annotated[float, Field(ge=0)] | None = None
+    """GPUs an actor of a student asks for; None means a share of those that the tutor leaves."""
+    tutor_gpus: Annotated[float, Field(ge=0)] | None = None
+    """GPUs the actor of the tutor asks for; None means what its engine shares the model over, where there are any."""
     retries: Annotated[int, Field(ge=0)] = 3
     """How often a stage is run again after its actor died."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tft.config._base import Frozen, Identifier, Refusal, refuse
-from tft.config.campaign import EngineConfig, Price, TransformersEngineConfig
+from tft.config.campaign import EngineConfig, Price, TransformersEngineConfig, TutorUse
 from tft.config.explaining import closest
 from tft.errors import Problem, UserError
 
@@ -82,11 +82,47 @@ class RoleCard(Frozen):
         return texts & set(schema.get("required", ()))
 
 
+class ServeConfig(Frozen):
+    """How ``tft serve`` runs a tutor."""
+
+    replicas: Annotated[int, Field(ge=1)] = 1
+    """Copies of the model; the fewest, where ``most`` is more."""
+    most: Annotated[int, Field(ge=1)] | None = None
+    """Most copies: more are started while requests wait, and ended again; None means no more than ``replicas``."""
+    cpus: Annotated[float, Field(ge=0)] = 1.0
+    """Logical CPUs a copy."""
+    gpus: Annotated[float, Field(ge=0)] | None = None
+    """GPUs a copy; None means what its engine shares the model over, where the cluster has GPUs."""
+    threads: Annotated[int, Field(ge=1)] = 2
+    """CPU threads a copy."""
+    ongoing: Annotated[int, Field(ge=1)] = 256
+    """Requests at a copy at once; with more, clients take turns."""
+    drain: Annotated[float, Field(ge=0)] = 120.0
+    """Seconds that a copy which is to end has to finish what it began."""
+
+    @model_validator(mode="after")
+    def _most_is_most(self) -> ServeConfig:
+        if self.most is not None and self.most < self.replicas:
+            raise ValueError(f"most is the upper end: write {self.replicas} or more, or lower replicas")
+        return self
+
+
+class ServeUse(TutorUse):
+    """What ``tft serve`` serves."""
+
+    name: str | None = None
+    """What requests call the model; None means the tutor's name, or the model's where one is named here."""
+    serve: ServeConfig | None = None
+    """How to run it, instead of what the card says."""
+
+
 class TutorCard(Frozen):
     """``tutors/<name>/tutor.yaml``: a model and the prompts for its roles."""
 
     tutor: Identifier
     """Name of the tutor."""
+    extends: str | None = None
+    """Name of another card: what is not said here is as it is there, and prompts are looked up there too."""
     description: str
     """What it is, in a sentence."""
     model: str | None = None
@@ -101,6 +137,8 @@ class TutorCard(Frozen):
     """Longest attempt the critic reads, in characters; a longer one is refused."""
     roles: dict[Role, RoleCard]
     """The roles it can take."""
+    serve: ServeConfig = ServeConfig()
+    """How ``tft serve`` runs it."""
 
     @model_validator(mode="after")
     def _roles_answer_what_is_needed(self) -> TutorCard:

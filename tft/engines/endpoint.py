@@ -12,6 +12,7 @@ import os
 import random
 import threading
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -62,6 +63,8 @@ class EndpointEngine:
         self._fingerprint = fingerprint
         self._tokenizer = tokenizer
         self._line = _Line(config, _key(config))
+        # Whoever shares a server between clients can tell them apart by this.
+        self._user = f"tft-{uuid.uuid4().hex[:12]}"
 
     @classmethod
     def open(cls, address: str, fingerprint: str, config: EndpointEngineConfig) -> EndpointEngine:
@@ -127,6 +130,7 @@ class EndpointEngine:
                 "max_tokens": sampling.max_tokens,
                 "temperature": sampling.temperature,
                 "seed": seed,
+                "user": self._user,
                 **({"logprobs": True} if sampling.logprobs else {}),
                 **(_guided(sampling.schema) if sampling.schema is not None and self._config.guided else {}),
             }
@@ -155,7 +159,14 @@ class EndpointEngine:
             PrerequisiteError: where the endpoint gives no log-probabilities.
         """
         bodies = [
-            {"model": self._model, "prompt": list(row), "max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
+            {
+                "model": self._model,
+                "prompt": list(row),
+                "max_tokens": 1,
+                "temperature": 0,
+                "prompt_logprobs": 0,
+                "user": self._user,
+            }
             for row in rows
         ]
         return self._line.ask_all("/completions", bodies, _read_logprobs)

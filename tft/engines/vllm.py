@@ -19,6 +19,7 @@ import torch
 
 from tft.engines.encoding import encode_prompt, row_seeds, score_answers
 from tft.errors import PrerequisiteError, StageError
+from tft.placement import GPU_SHARE
 from tft.ports import Generation, Sampling, Scores
 
 if TYPE_CHECKING:
@@ -48,12 +49,17 @@ class VLLMEngine:
         self._config = config
         self._fingerprint = fingerprint
         self._driver = _Driver(address, config)
-        self._tokenizer = self._driver.llm.get_tokenizer()
+        self._tokenizer = self.llm.get_tokenizer()
 
     @classmethod
     def open(cls, address: str, fingerprint: str, config: VLLMEngineConfig) -> VLLMEngine:
         """Load a model into vLLM in this process."""
         return cls(address, fingerprint, config)
+
+    @property
+    def llm(self) -> Any:
+        """The ``vllm.LLM``, for what this engine does not do; to be called only while nobody calls the engine."""
+        return self._driver.llm
 
     @property
     def fingerprint(self) -> str:
@@ -66,7 +72,7 @@ class VLLMEngine:
     @property
     def context(self) -> int | None:
         """What it was opened with, or what the model was made for."""
-        return int(self._driver.llm.model_config.max_model_len)
+        return int(self.llm.model_config.max_model_len)
 
     @property
     def steps(self) -> int:
@@ -211,10 +217,12 @@ def _open(address: str, config: VLLMEngineConfig) -> Any:
             f"the engine vllm needs vLLM, which cannot be imported: {error}. With a GPU, install the extra "
             "tutorial-fine-tuning[vllm]; docs/engines.md says how without one"
         ) from error
+    share = os.environ.get(GPU_SHARE)
     settings = {
         "max_model_len": config.context,
         "max_num_seqs": config.sequences,
-        "gpu_memory_utilization": config.gpu_memory,
+        # A little of what it has stays free, as vLLM does with a whole GPU.
+        "gpu_memory_utilization": config.gpu_memory or (0.9 * float(share) if share else None),
         "block_size": config.block_size,
         # A prompt in pieces rewinds the generator of its row after each, which generators of a CPU cannot.
         "enable_chunked_prefill": False if current_platform.is_cpu() else None,

@@ -14,8 +14,12 @@ from tft.report import rows, words
 from tft.report.measures import Change, Measure, mapping
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
+_SHOWN = 200
+"""Letters of a refused answer that are shown."""
 STYLES = {"rose": "bold green", "fell": "bold red", "unclear": ""}
 PLAIN = str.maketrans({"▲": "^", "▼": "v", "≈": "~", "→": "->", "–": "-", "·": "|", words.NBSP: " ", words.MINUS: "-"})
 
@@ -31,8 +35,24 @@ def print_summary(report: dict[str, Any], console: Console) -> None:
         for suite, reason in _not_sat(report, student):
             _say(console, f"{suite}: not sat, {reason}", "yellow")
     console.print()
+    for line in _refused(report):
+        _say(console, line, "yellow")
     _say(console, _cost(report))
     _say(console, "▲ ▼ the 95 % interval of the change leaves out 0; ≈ it does not; – not measured", "dim")
+
+
+def _refused(report: dict[str, Any]) -> Iterator[str]:
+    """Where a student got no lessons, show the first that was refused: it says more than how many there were."""
+    curation = mapping(report.get("curation"))
+    examples = curation.get("examples") or []
+    if examples and any(student.get("stopped_because") == "no_lessons" for student in rows.students(report)):
+        first = mapping(examples[0])
+        refused = sum(mapping(curation.get("rejected")).values())
+        text = " ".join(str(first.get("text")).split())
+        yield (
+            f"{words.count(refused)} lessons were refused; the first, {first.get('kind')} of {first.get('skill')} "
+            f"({first.get('reason')}): {text[:_SHOWN]}{'…' if len(text) > _SHOWN else ''}"
+        )
 
 
 def _text(text: str, console: Console, style: str = "") -> Text:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from tft.config.cards import RoleCard
     from tft.ports import Generation
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+"""Characters that nobody writes on purpose; line ends and tabs are none of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -48,13 +51,17 @@ def read_answer(card: RoleCard, answer: Generation) -> Read:
         return Read(None, "unreadable", "it has not the form that was asked for") if match is None else _named(match)
     assert card.answer_schema is not None
     try:
-        found = json.loads(_inside_fence(text))
+        # Line ends and tabs stand in the strings of many models as they are, and mean nothing else.
+        found = json.loads(_inside_fence(text), strict=False)
     except ValueError as error:
         return Read(None, "not_json", f"it is not JSON: {error}")
     trouble = best_match(Draft202012Validator(card.answer_schema).iter_errors(found))
     if trouble is not None:
         return Read(None, "off_schema", f"{trouble.json_path}: {trouble.message}")
-    return Read({name: it if isinstance(it, str) else json.dumps(it) for name, it in found.items()})
+    fields = {name: it if isinstance(it, str) else json.dumps(it) for name, it in found.items()}
+    if any(_CONTROL.search(part) for part in fields.values()):
+        return Read(None, "unreadable", "it has control characters in it")
+    return Read(fields)
 
 
 def _named(match: re.Match[str]) -> Read:

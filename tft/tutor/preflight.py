@@ -136,8 +136,9 @@ def _scores_alike(engine: Engine, prompt: tuple[Message, ...], tokens: int) -> C
     except PrerequisiteError as error:
         return Check("logprobs", "skipped", str(error))
     if len(scored.tokens) != written.tokens:
-        return Check("logprobs", "failed", f"wrote {written.tokens} tokens, which are {len(scored.tokens)} here",
-                     "engine.tokenizer must be that of the served model")  # fmt: skip
+        # Not a fault: a text may be written in more than one way. Another tokenizer shows in the prompts.
+        return Check("logprobs", "skipped", f"an answer of {written.tokens} tokens is read back as "
+                     f"{len(scored.tokens)} others")  # fmt: skip
     apart = abs(sum(scored.logprobs) - written.logprob) / max(1, written.tokens)
     if apart > _TOLERANCE:
         return Check("logprobs", "failed", f"an answer scores {apart:.2f} nats a token apart from when it was written",

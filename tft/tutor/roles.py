@@ -11,22 +11,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import StrictUndefined
-from jinja2.sandbox import SandboxedEnvironment
-
 from tft import plugins
 from tft.config.campaign import EngineConfig
-from tft.config.cards import Role, TutorCard
-from tft.config.reading import closest, read_config
-from tft.errors import BudgetError, PrerequisiteError, Problem, UserError
+from tft.config.reading import closest
+from tft.errors import BudgetError, Problem, UserError
+from tft.library import read_tutor
 from tft.ports import Engine, Generation, Sampling
 from tft.records import Message, Usage, digest, dump
 from tft.tutor.allowance import NO_LIMIT, Allowance
 from tft.tutor.cache import AnswerCache
 from tft.tutor.forms import Read, read_answer
+from tft.tutor.prompts import compile_prompt, read_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from tft.config.cards import Role, TutorCard
 
 _TOO_LONG = Read(None, "too_long", "prompt and answer would not fit into the context")
 
@@ -67,22 +67,21 @@ class Tutor:
 
     Args:
         card: its card.
-        folder: where the card lies.
+        folders: where the card lies, and those it extends; each may have prompts.
         engine: runs its model.
         cache: keeps its answers.
     """
 
-    def __init__(self, card: TutorCard, folder: Path, engine: Engine, cache: AnswerCache) -> None:
+    def __init__(self, card: TutorCard, folders: Sequence[Path], engine: Engine, cache: AnswerCache) -> None:
         self.card = card
         self.engine = engine
         self._cache = cache
-        environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False)
         self._sources = {
-            role: [_read(folder / "prompts" / name) for name in (it.prompt, it.system) if name is not None]
+            role: [read_prompt(folders, name) for name in (it.prompt, it.system) if name is not None]
             for role, it in card.roles.items()
         }
         self._templates = {
-            role: [environment.from_string(source) for source in sources] for role, sources in self._sources.items()
+            role: [compile_prompt(source) for source in sources] for role, sources in self._sources.items()
         }
 
     @property
@@ -190,19 +189,12 @@ def _repair(prompt: tuple[Message, ...], answer: Generation, read: Read) -> tupl
 @lru_cache(maxsize=2)
 def open_tutor(tutor: TutorRef) -> Tutor:
     """Open a tutor, once a process."""
-    card = Path(tutor.card_path)
+    card, folders = read_tutor(Path(tutor.card_path))
     engine = plugins.load("tft.engines", tutor.engine.type).open(tutor.model_path, tutor.fingerprint, tutor.engine)
-    return Tutor(read_config(TutorCard, card), card.parent, engine, AnswerCache(Path(tutor.cache_path)))
+    return Tutor(card, folders, engine, AnswerCache(Path(tutor.cache_path)))
 
 
 def _usage(answers: Sequence[Generation], *, cached: bool) -> Usage:
     prompt = sum(answer.prompt_tokens for answer in answers)
     completion = sum(answer.tokens for answer in answers)
     return Usage(prompt, completion, 0, prompt + completion if cached else 0, len(answers))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise PrerequisiteError(f"the prompt {path} of this tutor cannot be read: {error}") from error

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from tft.errors import Problem
 from tft.library import Library
+from tft.placement import gpus_here, share_out
 from tft.validation.content import Content, check_content, engine_of
-from tft.validation.draft import Draft, read_draft
+from tft.validation.draft import Draft, collect, read_draft
 from tft.validation.models import Use, check_models
 from tft.validation.purse import estimate
 
@@ -57,7 +58,12 @@ def validate(path: Path, overrides: Sequence[str] = (), out: Path | None = None)
     folder = out or Path("runs") / draft.config.campaign
     _check_folder(folder, "--out" if out is not None else "runs", problems)
     needed = estimate(draft, content, uses, problems)
-    resolved = {"config": str(path), **_resolved(draft, content, uses), "run_directory": str(folder.absolute())}
+    resolved = {
+        "config": str(path),
+        **_resolved(draft, content, uses),
+        "placement": _placement(draft, content, problems),
+        "run_directory": str(folder.absolute()),
+    }
     return Validation(tuple(dict.fromkeys(problems)), resolved, needed)
 
 
@@ -70,6 +76,20 @@ def _check_folder(folder: Path, key: str, problems: list[Problem]) -> None:
         what = "may not be written" if place.is_dir() else "is not a folder"
         remedy = "name another folder with --out, or mend the permissions of this one"
         problems.append(Problem(f"the run directory cannot be made: {place} {what}", None, key, str(folder), remedy))
+
+
+def _placement(draft: Draft, content: Content, problems: list[Problem]) -> str | None:
+    """Say who gets which GPU of this machine; a cluster that is joined is asked when it is."""
+    cluster, engine = draft.config.cluster, engine_of(draft, content)
+    if cluster.type == "inline":
+        return "all in one process, on its first GPU where it sees one"
+    if cluster.address is not None:
+        return f"worked out when the cluster at {cluster.address} is joined"
+    if engine is None:
+        return None
+    students = len(draft.config.students)
+    placed = collect(problems, lambda: share_out(cluster, engine, students, [gpus_here()]))
+    return placed.told(students) if placed is not None else None
 
 
 def _resolved(draft: Draft, content: Content, uses: list[Use]) -> dict[str, Any]:

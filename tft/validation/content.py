@@ -14,8 +14,9 @@ from tft.config.cards import SkillCard, choose_skills
 from tft.config.reading import closest, diagnose, read_yaml
 from tft.errors import Problem, UserError
 from tft.exams import make_splits, read_suite
-from tft.library import Library, find_data, is_file, load_items
+from tft.library import Library, find_data, gather_tutor, is_file, load_items
 from tft.records import Item
+from tft.tutor.prompts import find_prompt
 from tft.validation.draft import Draft, Named, collect
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Content:
 
     tutor: TutorCard | None = None
     tutor_path: Path | None = None
+    tutor_folders: tuple[Path, ...] = ()
+    """Of its card, and of those it extends."""
     curriculum: CurriculumCard | None = None
     curriculum_path: Path | None = None
     items_path: Path | None = None
@@ -76,11 +79,16 @@ def _check_tutor(draft: Draft, library: Library, content: Content, problems: lis
     if path is None:
         return
     content.tutor_path = path
-    content.tutor, _ = _card(TutorCard, path, problems)
+    gathered = collect(problems, lambda: gather_tutor(path))
+    if gathered is None:
+        return
+    values, content.tutor_folders = gathered
+    content.tutor, found = diagnose(TutorCard, values, str(path))
+    problems += found
     if content.tutor is None:
         return
     for role, card in content.tutor.roles.items():
-        if not is_file(path.parent / "prompts" / card.prompt):
+        if not is_file(find_prompt(content.tutor_folders, card.prompt)):
             place = Named(str(path), f"roles.{role}.prompt", card.prompt)
             problems.append(place.problem("there is no such file below prompts/", "write the template there"))
     missing = [role for role in ("author", "demonstrator", "critic") if role not in content.tutor.roles]

@@ -20,6 +20,8 @@ from tft.validation.content import engine_of
 from tft.validation.draft import Draft, Named
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tft.validation.content import Content
 
 _HUB_SECONDS = 0.8
@@ -44,12 +46,11 @@ def check_models(draft: Draft, library: Library, content: Content, problems: lis
     uses = [Use(named.key, named) for _, named in draft.students]
     if draft.examiner is not None:
         uses.append(Use("examiner", draft.examiner))
-    card_folder = content.tutor_path.parent if content.tutor_path is not None else None
     tutor = _tutor(draft, content, problems)
     if tutor is not None:
         uses.append(tutor)
     for use in uses:
-        beside = card_folder if use.who == "tutor" and draft.tutor_model is None else None
+        beside = content.tutor_folders if use.who == "tutor" and draft.tutor_model is None else ()
         _resolve(use, library, beside, problems)
     _ask_hub([use for use in uses if use.model is not None and use.model.kind == "hub"])
     problems += [use.named.problem(use.trouble, _remedy(use, library)) for use in uses if use.trouble is not None]
@@ -73,9 +74,9 @@ def _tutor(draft: Draft, content: Content, problems: list[Problem]) -> Use | Non
     return Use("tutor", Named(str(content.tutor_path), "model", content.tutor.model))
 
 
-def _resolve(use: Use, library: Library, card_folder: Path | None, problems: list[Problem]) -> None:
+def _resolve(use: Use, library: Library, card_folders: Sequence[Path], problems: list[Problem]) -> None:
     try:
-        use.model = library.model(use.named.name, card_folder=card_folder)
+        use.model = library.model(use.named.name, card_folders=card_folders)
     except UserError as error:
         for it in error.problems:
             remedy = it.remedy or _remedy(use, library)

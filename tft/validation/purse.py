@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import StrictUndefined, TemplateError
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2 import TemplateError
 
 from tft.config.campaign import LESSONS_A_BATCH, CampaignConfig, LoraAdapter
-from tft.errors import Problem
+from tft.errors import PrerequisiteError, Problem
 from tft.tutor.allowance import cost_of
+from tft.tutor.prompts import compile_prompt, find_prompt, read_prompt
 from tft.tutor.values import longest_values
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tft.config import TutorCard
     from tft.config.campaign import Price
@@ -87,31 +87,30 @@ def estimate(draft: Draft, content: Content, uses: list[Use], problems: list[Pro
 
 def _worst_requests(content: Content, problems: list[Problem]) -> dict[Role, _Use] | None:
     """Count the tokens one request of each role may use, as the tutor itself counts them before it is asked."""
-    card, path, items = content.tutor, content.tutor_path, [it for held in content.held.values() for it in held]
-    if card is None or path is None or not items:
+    card, items = content.tutor, [it for held in content.held.values() for it in held]
+    if card is None or not items:
         return None
     question = max((item.question for item in items), key=len)
     marker = content.curriculum.grader.marker if content.curriculum is not None else None
     values = longest_values(content.skills, question, card.longest_attempt, marker)
-    worst = {role: _worst_request(card, role, values[role], path.parent, problems) for role in values}
+    worst = {role: _worst_request(card, role, values[role], content.tutor_folders, problems) for role in values}
     known = {role: use for role, use in worst.items() if use is not None}
     return known if len(known) == len(values) else None
 
 
 def _worst_request(
-    card: TutorCard, role: Role, values: Mapping[str, Any], folder: Path, problems: list[Problem]
+    card: TutorCard, role: Role, values: Mapping[str, Any], folders: Sequence[Path], problems: list[Problem]
 ) -> _Use | None:
     if role not in card.roles:
         return None
-    environment = SandboxedEnvironment(undefined=StrictUndefined)
     tokens = 0
     for name in (card.roles[role].prompt, card.roles[role].system):
         if name is None:
             continue
-        path = folder / "prompts" / name
+        path = find_prompt(folders, name)
         try:
-            tokens += len(environment.from_string(path.read_text(encoding="utf-8")).render(**values))
-        except (OSError, UnicodeDecodeError):
+            tokens += len(compile_prompt(read_prompt(folders, name)).render(**values))
+        except PrerequisiteError:
             return None
         except TemplateError as error:
             remedy = f"a prompt of the {role} may use {', '.join(values)}"

@@ -50,7 +50,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted
     """Give an engine that stands behind every tutor that is opened."""
     engine = Scripted()
     cache = AnswerCache(tmp_path)
-    tutor = Tutor(read_config(TutorCard, CARD), CARD.parent, engine, cache)
+    tutor = Tutor(read_config(TutorCard, CARD), [CARD.parent], engine, cache)
     for module in ("demonstrations", "critiques"):
         monkeypatch.setattr(f"tft.lessons.{module}.open_tutor", lambda _: tutor)
     yield engine

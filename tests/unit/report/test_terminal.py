@@ -94,3 +94,16 @@ def test_an_empty_report_claims_nothing() -> None:
     text = printed({"campaign": "empty"})
     assert "empty" in text
     assert "None" not in text
+
+
+def test_where_nothing_was_taught_the_first_refusal_is_shown(report: dict[str, Any]) -> None:
+    report["curation"]["examples"] = [
+        {"kind": "item", "skill": "add_2", "reason": "off_skill", "text": '{"question":\n "what? [bold]"}' + "x" * 300}
+    ]
+    assert "were refused; the first" not in printed(report)
+    report["students"][0]["stopped_because"] = "no_lessons"
+    text = " ".join(printed(report).split())
+    assert 'refused; the first, item of add_2 (off_skill): {"question": "what? [bold]"}xxx' in text
+    assert "x" * 200 not in text
+    report["curation"]["examples"] = []
+    assert "were refused; the first" not in printed(report)

@@ -69,7 +69,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
     def made(engine: Engine, card: TutorCard = CARD) -> Tutor:
         caches.append(AnswerCache(tmp_path / "cache"))
-        return Tutor(card, tmp_path, engine, caches[-1])
+        return Tutor(card, [tmp_path], engine, caches[-1])
 
     yield made
     for cache in caches:
@@ -216,9 +216,8 @@ def test_what_a_student_writes_is_never_run(make: Make, attempt: str) -> None:
 
 @given(st.text(), st.text())
 def test_a_request_is_the_template_with_the_values_in_it(question: str, attempt: str) -> None:
-    folder = Library().tutor("abacus")[1]
-    card = Library().tutor("abacus")[0]
-    tutor = Tutor(card, folder, Parrot(), None)  # type: ignore[arg-type]
+    card, folders = Library().tutor("abacus")
+    tutor = Tutor(card, folders, Parrot(), None)  # type: ignore[arg-type]
     assert tutor.render("critic", {"question": question, "attempt": attempt}) == f"check {question}: {attempt}"
 
 
@@ -283,6 +282,7 @@ JSON = TutorCard.model_validate({
     ('{"work": "#85", "sure": 0.5}', {"work": "#85", "sure": "0.5"}),
     ('```json\n{"work": "#85"}\n```', {"work": "#85"}),
     ('<think>{"work": "#1"} no</think>\n{"work": "#85"}', {"work": "#85"}),
+    ('{"work": "7+8=15\n\t#85"}', {"work": "7+8=15\n\t#85"}),
 ])  # fmt: skip
 def test_json_is_taken_apart(text: str, fields: dict[str, str]) -> None:
     assert read_answer(JSON.roles["demonstrator"], answer(text)).fields == fields
@@ -293,6 +293,7 @@ def test_json_is_taken_apart(text: str, fields: dict[str, str]) -> None:
     ("[]", "off_schema", "object"), ("{}", "off_schema", "'work' is a required property"),
     ('{"work": 85}', "off_schema", r"$.work: 85 is not of type 'string'"),
     ('{"work": "#85", "joy": 1}', "off_schema", "joy"), ("NaN", "off_schema", "object"),
+    ('{"work": "#8\x155"}', "unreadable", "control"), ('{"work": "#8\\u00005"}', "unreadable", "control"),
 ])  # fmt: skip
 def test_json_of_another_form_says_what_is_wrong_with_it(text: str, reason: str, detail: str) -> None:
     read = read_answer(JSON.roles["demonstrator"], answer(text))

@@ -1,0 +1,82 @@
+"""Who gets which GPU: nobody waits for one that is idle, and nobody is promised one that is not there."""
+
+from __future__ import annotations
+
+import pytest
+
+from tft.config.campaign import (
+    EndpointEngineConfig,
+    EngineConfig,
+    RayCluster,
+    TransformersEngineConfig,
+    VLLMEngineConfig,
+)
+from tft.errors import UserError
+from tft.placement import Placement, gpus_here, share_out
+
+OURS = TransformersEngineConfig()
+VLLM = VLLMEngineConfig()
+WIDE = VLLMEngineConfig(tensor_parallel=4)
+THEIRS = EndpointEngineConfig(url="http://127.0.0.1:1/v1")
+
+
+@pytest.mark.parametrize(
+    ("engine", "students", "nodes", "tutor", "student"),
+    [
+        (OURS, 2, [0], 0, 0),
+        (VLLM, 2, [], 0, 0),
+        (WIDE, 2, [0], 0, 0),
+        (OURS, 2, [8], 1, 1),
+        (VLLM, 7, [8], 1, 1),
+        (VLLM, 8, [8], 1, 0.5),
+        (WIDE, 4, [8], 4, 1),
+        (WIDE, 5, [8], 4, 0.5),
+        (WIDE, 16, [4, 4], 4, 0.25),
+        (VLLM, 3, [2], 1, 1 / 3),
+        (THEIRS, 2, [2], 0, 1),
+        (THEIRS, 3, [2], 0, 0.5),
+        (VLLM, 1, [1], 0.5, 0.5),
+        (OURS, 4, [1], 0.5, 0.125),
+    ],
+)
+def test_the_tutor_gets_what_it_needs_and_the_students_the_rest(
+    engine: EngineConfig, students: int, nodes: list[int], tutor: float, student: float
+) -> None:
+    placed = share_out(RayCluster(), engine, students, nodes)
+    assert placed == Placement(tutor, pytest.approx(student))
+    assert placed.tutor + students * placed.student <= sum(nodes) + 1e-9
+
+
+def test_no_student_is_split_over_two_gpus() -> None:
+    for students in range(1, 17):
+        for gpus in range(1, 9):
+            share = share_out(RayCluster(), THEIRS, students, [gpus]).student
+            assert share == 1 or (1 / share) == pytest.approx(round(1 / share))
+            assert -(-students // round(1 / share)) <= gpus
+
+
+@pytest.mark.parametrize(
+    ("nodes", "told"), [([2, 2], "no machine has more than 2"), ([4], "takes all 4 GPUs, and the students have none")]
+)
+def test_what_cannot_be_is_refused_with_what_can(nodes: list[int], told: str) -> None:
+    with pytest.raises(UserError, match=told) as caught:
+        share_out(RayCluster(), WIDE, 2, nodes)
+    (problem,) = caught.value.problems
+    assert problem.key == "tutor.engine.tensor_parallel"
+
+
+def test_what_the_config_says_stands() -> None:
+    said = RayCluster(tutor_gpus=2, student_gpus=0)
+    assert share_out(said, WIDE, 2, [4]) == Placement(2, 0)
+    assert share_out(said, OURS, 2, [0]) == Placement(2, 0)
+
+
+def test_it_is_told_in_words() -> None:
+    assert share_out(RayCluster(), WIDE, 5, [8]).told(5) == "tutor 4 GPUs; 5 students, 0.5 GPU each"
+    assert share_out(RayCluster(), OURS, 5, [0]).told(5) == "all on CPUs"
+
+
+@pytest.mark.parametrize(("visible", "count"), [("", 0), ("-1", 0), ("0", 1), ("0,3", 2), ("GPU-1f,GPU-2a", 2)])
+def test_gpus_are_counted_as_far_as_they_may_be_seen(visible: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpus_here() == count

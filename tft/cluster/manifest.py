@@ -1,0 +1,104 @@
+"""What somebody else needs to serve the same tutor: the plain command of vLLM, and a manifest for Kubernetes."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from tft import __version__
+
+if TYPE_CHECKING:
+    from tft.config.campaign import EngineConfig
+    from tft.config.cards import ServeUse
+    from tft.preparation import Served
+
+
+def vllm_command(model: str, name: str, engine: EngineConfig, host: str, port: int) -> str:
+    """Write the command line that serves a model with vLLM alone; its key comes from the environment.
+
+    vLLM guards ``/v1`` with that key and nothing else, so it belongs behind something that closes the other routes.
+    """
+    options: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "served-model-name": name,
+        "structured-outputs-config": json.dumps({"backend": "xgrammar", "disable_any_whitespace": True}),
+    }
+    if engine.type == "vllm":
+        options |= {
+            "dtype": engine.dtype,
+            "tensor-parallel-size": engine.tensor_parallel,
+            "pipeline-parallel-size": engine.pipeline_parallel,
+            "max-model-len": engine.context,
+            "max-num-seqs": engine.sequences,
+            "gpu-memory-utilization": engine.gpu_memory,
+            "block-size": engine.block_size,
+        }
+    words = ["vllm", "serve", shlex.quote(model)]
+    words += [f"--{option} {shlex.quote(str(value))}" for option, value in options.items() if value is not None]
+    if engine.type == "vllm" and engine.eager:
+        words.append("--enforce-eager")
+    return " \\\n  ".join([" ".join(words[:3]), *words[3:], '--api-key "$TFT_SERVE_KEY"'])
+
+
+def ray_service(use: ServeUse, served: Served) -> str:
+    """Write the RayService that serves a tutor on Kubernetes, as YAML.
+
+    Args:
+        use: what to serve, as it was asked for.
+        served: what that became.
+    """
+    config = served.config
+    label = "".join(letter if letter.isalnum() else "-" for letter in served.name.lower()).strip("-")
+    application = {
+        "name": "tft-tutor",
+        "import_path": "tft.cluster.serving:application",
+        "route_prefix": "/",
+        "args": use.model_dump(mode="json", exclude_defaults=True),
+    }
+    key = {"name": "TFT_SERVE_KEY", "valueFrom": {"secretKeyRef": {"name": f"tft-{label}", "key": "key"}}}
+    container = {"image": f"tft:{__version__}", "env": [key]}
+    limits = {"cpu": max(1, round(config.cpus)), "nvidia.com/gpu": round(served.gpus)}
+    most = config.most or config.replicas
+    manifest = {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayService",
+        "metadata": {"name": f"tft-{label}"},
+        "spec": {
+            "serveConfigV2": yaml.safe_dump({"applications": [application]}, sort_keys=False),
+            "rayClusterConfig": {
+                "headGroupSpec": {
+                    "rayStartParams": {"dashboard-host": "127.0.0.1"},
+                    "template": {"spec": {"containers": [{"name": "head", **container}]}},
+                },
+                "workerGroupSpecs": [{
+                    "groupName": "tutors",
+                    "replicas": config.replicas,
+                    "minReplicas": config.replicas,
+                    "maxReplicas": most,
+                    "rayStartParams": {},
+                    "template": {"spec": {"containers": [
+                        {"name": "tutor", **container, "resources": {"limits": limits, "requests": limits}}
+                    ]}},
+                }],
+            },
+        },
+    }  # fmt: skip
+    text: str = yaml.dump(manifest, Dumper=_Dumper, sort_keys=False)
+    return text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as such, and what stands in several places in each of them."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
+)

@@ -1,0 +1,99 @@
+"""Who gets which GPU, worked out from what there is: the tutor what its model is shared over, the students the rest.
+
+Where there are more students than GPUs left, they share them; where there is one GPU for all, tutor and students have
+a part of it each. Left out on purpose: models shared over machines, which need a GPU more than this can count.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tft.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from tft.config.campaign import EngineConfig, RayCluster
+
+GPU_SHARE = "TFT_GPU_SHARE"
+"""Environment variable that tells a process which part of its GPU it has; unset where it has all of it."""
+TUTOR_SHARE = 0.5
+"""Of the only GPU: the tutor has this part of it, and the students the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """GPUs a place."""
+
+    tutor: float
+    student: float
+    """Of each student."""
+
+    def told(self, students: int) -> str:
+        """Say it in words."""
+        if not self.tutor and not self.student:
+            return "all on CPUs"
+        return f"tutor {_told(self.tutor)}; {students} students, {_told(self.student)} each"
+
+
+def share_out(cluster: RayCluster, engine: EngineConfig, students: int, nodes: list[int]) -> Placement:
+    """Work out how many GPUs each place gets; what the config says stands.
+
+    Args:
+        cluster: what the config says.
+        engine: of the tutor.
+        students: how many there are.
+        nodes: GPUs of each machine.
+
+    Raises:
+        UserError: if the tutor's model does not fit on one machine, or leaves no GPU to the students.
+    """
+    total = sum(nodes)
+    wanted = _wanted(engine) if total else 0
+    if wanted > max(nodes, default=0):
+        raise UserError(Problem(
+            f"the tutor's model is shared over {wanted} GPUs, and no machine has more than {max(nodes)}",
+            key="tutor.engine.tensor_parallel", value=str(wanted), remedy="lower it, or serve the tutor elsewhere",
+        ))  # fmt: skip
+    left = total - wanted
+    if total and not left and wanted > 1 and cluster.student_gpus is None:
+        raise UserError(Problem(
+            f"the tutor takes all {total} GPUs, and the students have none", key="tutor.engine.tensor_parallel",
+            value=str(wanted), remedy="lower it, or let students learn on CPUs with cluster.student_gpus: 0",
+        ))  # fmt: skip
+    tutor, student = float(wanted), _share(left, students)
+    if total and not left:
+        tutor, student = TUTOR_SHARE, _share(1, students) * (1 - TUTOR_SHARE)
+    return Placement(
+        tutor if cluster.tutor_gpus is None else cluster.tutor_gpus,
+        student if cluster.student_gpus is None else cluster.student_gpus,
+    )
+
+
+def gpus_here() -> int:
+    """Count the GPUs of this machine that a process may use, without loading a framework."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
+    return len([path for path in Path("/dev").glob("nvidia[0-9]*") if path.name.removeprefix("nvidia").isdigit()])
+
+
+def _wanted(engine: EngineConfig) -> int:
+    if engine.type == "endpoint":
+        return 0
+    return engine.tensor_parallel * engine.pipeline_parallel if engine.type == "vllm" else 1
+
+
+def _share(gpus: int, students: int) -> float:
+    """Share GPUs evenly; a student that has none for itself has one with the fewest others."""
+    if gpus <= 0:
+        return 0.0
+    beside = -(-students // gpus)
+    return 1.0 / beside
+
+
+def _told(gpus: float) -> str:
+    if not gpus:
+        return "no GPU"
+    return f"{gpus:g} GPU" if gpus <= 1 else f"{gpus:g} GPUs"

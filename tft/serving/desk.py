@@ -1,0 +1,145 @@
+"""The desk: many requests of one row each, for an engine that wants batches.
+
+What has come in while the engine was busy goes to it together, as far as it is sampled alike. Every row brings its
+own seed, so that its answer does not depend on who came with it. The desk also knows whether its engine still moves.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from tft.errors import RefusedError, StageError
+from tft.ports import Sampling
+from tft.records import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tft.ports import Engine, Generation
+
+_SIDE_BY_SIDE = 64
+"""Threads that call an engine which takes calls side by side."""
+_QUESTION = (Message("user", "1"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One row: a conversation, how to answer it, and from which seed."""
+
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    """Its own ``seed`` is not read."""
+    seed: int
+
+
+class Desk:
+    """Takes rows for an engine, one at a time, from any thread.
+
+    Args:
+        engine: answers.
+        most: rows that go to it together.
+        patience: seconds of work without a step after which it is taken to hang; an idle engine is given a row to
+            try after as long.
+    """
+
+    def __init__(self, engine: Engine, most: int = 512, patience: float = 30.0) -> None:
+        self.engine = engine
+        self._most = most
+        self._patience = patience
+        self._rows: deque[_Waiting] = deque()
+        self._came = threading.Condition()
+        self._busy = 0
+        self._seen = (engine.steps, time.monotonic())
+        for number in range(_SIDE_BY_SIDE if engine.concurrent else 1):
+            threading.Thread(target=self._live, name=f"desk-{number}", daemon=True).start()
+
+    def generate(self, asked: Asked) -> Future[Generation]:
+        """Let a conversation be answered.
+
+        Raises:
+            RefusedError: if prompt and answer do not fit into the context, or the engine cannot keep to a schema.
+            StageError: from the future, if the engine failed.
+        """
+        if asked.sampling.schema is not None and not self.engine.guided:
+            raise RefusedError("response_format: this tutor cannot be held to a schema")
+        context, longest = self.engine.context, asked.sampling.max_tokens
+        if context is not None:
+            room = context - self.engine.count([asked.messages])
+            if room < longest:
+                raise RefusedError(
+                    f"max_tokens: {longest} were asked for, and of {context} in the context {max(0, room)} are left"
+                )
+        return self._put(replace(asked.sampling, seed=0), asked)
+
+    def logprobs(self, row: Sequence[int]) -> Future[list[float]]:
+        """Let the tokens of a row be scored, but its first."""
+        return self._put(None, list(row))
+
+    def check(self) -> None:
+        """Say whether the engine moves; one that is idle is given something to do, which the next check looks at.
+
+        Raises:
+            StageError: if it has work and does nothing.
+        """
+        steps, now = self.engine.steps, time.monotonic()
+        before, since = self._seen
+        if steps != before:
+            self._seen = (steps, now)
+        elif now - since > self._patience:
+            if self._busy or self._rows:
+                raise StageError(f"the engine has work, and has done nothing for {now - since:.0f} s")
+            self._put(Sampling(1), Asked(_QUESTION, Sampling(1), 0))
+
+    def _put(self, sampling: Sampling | None, row: Any) -> Future[Any]:
+        waiting = _Waiting(sampling, row, Future())
+        with self._came:
+            if not self._busy and not self._rows:
+                self._seen = (self.engine.steps, time.monotonic())
+            self._rows.append(waiting)
+            self._came.notify()
+        return waiting.answer
+
+    def _live(self) -> None:
+        while True:
+            batch = self._take()
+            try:
+                found = self._ask(batch[0].sampling, [it.row for it in batch])
+            except Exception as error:
+                for it in batch:
+                    it.answer.set_exception(StageError(f"the tutor cannot answer: {error}"))
+            else:
+                for it, one in zip(batch, found, strict=True):
+                    it.answer.set_result(one)
+            with self._came:
+                self._busy -= 1
+
+    def _ask(self, sampling: Sampling | None, rows: Sequence[Any]) -> Sequence[Any]:
+        if sampling is None:
+            return self.engine.logprobs(rows)
+        return self.engine.generate([row.messages for row in rows], sampling, [row.seed for row in rows])
+
+    def _take(self) -> list[_Waiting]:
+        """Wait for rows, and take those that are sampled like the one that came first."""
+        with self._came:
+            self._came.wait_for(lambda: self._rows)
+            first = self._rows[0].sampling
+            batch = [it for it in self._rows if it.sampling == first][: self._most]
+            gone = set(map(id, batch))
+            self._rows = deque(it for it in self._rows if id(it) not in gone)
+            self._busy += 1
+        return batch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    """A row, and who waits for it."""
+
+    sampling: Sampling | None
+    """None where it is to be scored."""
+    row: Any
+    answer: Future[Any]
