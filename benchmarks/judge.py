@@ -40,10 +40,10 @@ def run(options: list[str]) -> list[Row]:
 
 
 def _options(options: list[str]) -> tuple[TutorUse, int | None]:
-    pairs = dict(zip(options[::2], options[1::2], strict=True))
+    pairs = dict(zip(options[::2], options[1::2], strict=False))
     unknown = set(pairs) - {"--tutor", "--items"}
-    if unknown:
-        raise SystemExit(f"unknown: {', '.join(sorted(unknown))}; known: --tutor, --items")
+    if unknown or len(options) % 2:
+        raise SystemExit(f"cannot read {' '.join(options)}; known: --tutor TUTOR, --items N")
     value = yaml.safe_load(pairs.get("--tutor", "abacus"))
     use = TutorUse.model_validate({"use": value} if isinstance(value, str) else value)
     return use, int(pairs["--items"]) if "--items" in pairs else None

@@ -87,6 +87,11 @@ class Campaign:
         self._taught = [name for name, skill in prepared.skills.items() if skill.role == "taught"]
         self.pupils = [Pupil(config, ref) for config, ref in zip(self._config.students, prepared.students, strict=True)]
 
+    @property
+    def limit(self) -> str:
+        """The limit that was reached, in words; empty where none was."""
+        return self._shelf.limit
+
     async def run(self) -> None:
         """Go round until every student has stopped for a reason."""
         await asyncio.gather(*(self._sit_finals(pupil, 0) for pupil in self.pupils))
@@ -111,10 +116,10 @@ class Campaign:
                 offered = await self._teach(pupil, syllabus)
                 kept = await self._curate(pupil, cycle, offered)
                 if all(lesson.kind == "replay" for lesson in kept):
-                    pupil.stop = "budget" if self._shelf.spent else "no_lessons"
+                    pupil.stop = "budget" if self._shelf.limit else "no_lessons"
                     continue
                 learning.create_task(self._learn(pupil, syllabus, kept))
-        if self._shelf.spent:
+        if self._shelf.limit:
             for pupil in pupils:
                 pupil.stop = pupil.stop or "budget"
 
@@ -152,24 +157,28 @@ class Campaign:
                 shown = [lesson for lesson in shown if lesson.item.question not in answered]
                 lessons += critiques
             lessons += shown[: counts.get("demonstration", 0)]
+        if not lessons:
+            return []
         rows = {line.skill: line.lessons for line in syllabus.tuition if line.kind == "replay"}
-        return lessons + await self._replay(pupil, syllabus.cycle, rows) if lessons else []
+        return lessons + await self._replay(pupil, syllabus.cycle, rows)
 
     async def _replay(self, pupil: Pupil, cycle: int, rows: dict[str, int]) -> list[Lesson]:
         """Let a student read again what it was shown, and rehearse what it knew before."""
         seed = self._seed("replay", pupil, cycle)
         again = [
-            lesson for skill, known in pupil.notebook.items() for lesson in review(known, rows.get(skill, 0), seed)
+            lesson for skill, shown in pupil.notebook.items() for lesson in review(shown, rows.get(skill, 0), seed)
         ]
         known = {skill: count for skill, count in rows.items() if skill not in pupil.notebook}
-        return again + list((await self._rehearse(pupil, cycle, known, seed)).lessons) if known else again
+        if not known:
+            return again
+        return again + list((await self._rehearse(pupil, cycle, known, seed)).lessons)
 
     async def _criticise(self, pupil: Pupil, cycle: int, skill: str, shown: list[Lesson], count: int) -> list[Lesson]:
         """Let a student attempt items, and the tutor criticise what went wrong."""
         items = tuple(lesson.item for lesson in shown)
         attempts = await self._sit(pupil, pupil.ref, f"practice {skill}", cycle, items, name="practise")
         wrong = tuple(answered for answered in attempts.answers if not answered.verdict.passed)[:count]
-        if not wrong or self._shelf.spent:
+        if not wrong or self._shelf.limit:
             return []
         request = CritiqueRequest(
             tutor=self._prepared.tutor,
@@ -182,8 +191,8 @@ class Campaign:
             offered = await self._steps.run(
                 Offered, "tutor", criticise, request, name="criticise", student=pupil.config.id, cycle=cycle
             )
-        except BudgetError:
-            self._shelf.spent = True
+        except BudgetError as error:
+            self._shelf.limit = str(error)
             return []
         self._shelf.used += offered.usage
         return list(offered.lessons)

@@ -34,7 +34,7 @@ class Placement:
         """Say it in words."""
         if not self.tutor and not self.student:
             return "all on CPUs"
-        return f"tutor {_told(self.tutor)}; {students} students, {_told(self.student)} each"
+        return f"tutor {_told(self.tutor)}; each of {students} students {_told(self.student)}"
 
 
 def share_out(cluster: RayCluster, engine: EngineConfig, students: int, nodes: list[int]) -> Placement:

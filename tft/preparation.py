@@ -117,13 +117,14 @@ def preflight_request(prepared: Prepared) -> PreflightRequest:
     )
 
 
-def find_tutor(use: TutorUse, library: Library, cache: Path) -> tuple[TutorCard, TutorRef]:
+def find_tutor(use: TutorUse, library: Library, cache: Path, *, fetch: bool = True) -> tuple[TutorCard, TutorRef]:
     """Resolve a tutor: its card, its model and its engine.
 
     Args:
         use: what a config says of it.
         library: where names are looked up.
         cache: folder of the answer cache.
+        fetch: fetch its model here if it is on the hub, to name its weights; otherwise whoever opens it does.
 
     Raises:
         UserError: if a name leads nowhere.
@@ -142,7 +143,11 @@ def find_tutor(use: TutorUse, library: Library, cache: Path) -> tuple[TutorCard,
         if engine.tokenizer is not None:
             engine = engine.model_copy(update={"tokenizer": library.model(engine.tokenizer).address})
     else:
-        address, fingerprint = fetch_weights(library.model(named, card_folders=folders), "tutor.model")
+        model = library.model(named, card_folders=folders)
+        if model.kind == "hub" and not fetch and "@" not in model.address:
+            address = fingerprint = model.address
+        else:
+            address, fingerprint = fetch_weights(model, "tutor.model")
     return card, TutorRef(
         card_path=str(folders[0] / "tutor.yaml"),
         model_path=address,
@@ -176,7 +181,7 @@ def find_served(use: ServeUse) -> Served:
         UserError: if a name leads nowhere, or the tutor is behind an endpoint already.
         PrerequisiteError: if its model cannot be reached.
     """
-    card, tutor = find_tutor(use, Library(Path.cwd()), Path.cwd())
+    card, tutor = find_tutor(use, Library(Path.cwd()), Path.cwd(), fetch=False)
     if tutor.engine.type == "endpoint":
         remedy = "name transformers or vllm: --set engine=vllm"
         raise UserError(Problem("is served already, by somebody else", key="engine", value="endpoint", remedy=remedy))

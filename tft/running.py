@@ -118,6 +118,7 @@ async def _go_round(prepared: Prepared, ledger: Ledger, clock: Clock) -> None:
                 "promoted_digest": pupil.ref.digest,
                 "checkpoint": _keep_final(prepared.folder, pupil.config.id, pupil.ref.checkpoint_path),
             })  # fmt: skip
+        ledger.set_fact("limit", campaign.limit or None)
         waited = float(ledger.fact("orchestrate") or 0.0) + steps.waited
         ledger.set_fact("orchestrate", waited)
     finally:

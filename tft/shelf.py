@@ -52,8 +52,8 @@ class Shelf:
         self._rows = {skill: _Row() for skill in prepared.skills}
         self.used = Usage()
         """What the tutor was asked for, by this shelf and by critiques."""
-        self.spent = False
-        """True once a limit was reached."""
+        self.limit = ""
+        """The limit that was reached, in words; empty while there is none."""
 
     def allowance(self) -> Allowance:
         """Give what may still be spent on the tutor."""
@@ -67,7 +67,7 @@ class Shelf:
         A student that has read an exhausted shelf to its end begins again at its start.
         """
         row = self._rows[skill]
-        while len(row.lessons) < start + count and not row.exhausted and not self.spent:
+        while len(row.lessons) < start + count and not row.exhausted and not self.limit:
             await self._extend(skill, row)
         if not row.lessons:
             return []
@@ -78,7 +78,7 @@ class Shelf:
 
     async def _extend(self, skill: str, row: _Row) -> None:
         if self._out_of_time():
-            self.spent = True
+            self.limit = f"budget.hours: {self._prepared.config.budget.hours:g} hours are over"
             return
         request = DemonstrationRequest(
             tutor=self._prepared.tutor,
@@ -96,8 +96,8 @@ class Shelf:
         )
         try:
             offered = await self._steps.run(Offered, "tutor", demonstrate, request, name="teach")
-        except BudgetError:
-            self.spent = True
+        except BudgetError as error:
+            self.limit = str(error)
             return
         row.lessons += offered.lessons
         row.batches += 1

@@ -72,7 +72,7 @@ def test_what_the_config_says_stands() -> None:
 
 
 def test_it_is_told_in_words() -> None:
-    assert share_out(RayCluster(), WIDE, 5, [8]).told(5) == "tutor 4 GPUs; 5 students, 0.5 GPU each"
+    assert share_out(RayCluster(), WIDE, 5, [8]).told(5) == "tutor 4 GPUs; each of 5 students 0.5 GPU"
     assert share_out(RayCluster(), OURS, 5, [0]).told(5) == "all on CPUs"
 
 

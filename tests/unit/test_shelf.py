@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from tests.making import demonstration
-from tft.config.campaign import LESSONS_A_BATCH, TutorUse
+from tft.config.campaign import LESSONS_A_BATCH, BudgetConfig, TutorUse
 from tft.config.cards import SkillCard
 from tft.errors import BudgetError
 from tft.lessons import DemonstrationRequest, demonstrate
@@ -42,7 +42,7 @@ class FakeSteps:
 
 
 def make(steps: FakeSteps, tokens: int | None = None, out_of_time: Callable[[], bool] = lambda: False) -> Shelf:
-    budget = SimpleNamespace(tutor_tokens=tokens, tutor_requests=None, money=None)
+    budget = BudgetConfig(tutor_tokens=tokens, hours=2)
     prepared = SimpleNamespace(
         config=SimpleNamespace(budget=budget, seed=7, tutor=TutorUse(use="abacus")),
         tutor_card=SimpleNamespace(price=None),
@@ -124,7 +124,7 @@ def test_a_skill_without_any_lesson_gives_none() -> None:
     shelf = make(steps)
     assert take(shelf, 0, 10) == take(shelf, 5, 10) == []
     assert len(steps.asked) == 1
-    assert not shelf.spent
+    assert not shelf.limit
 
 
 @pytest.mark.parametrize("tokens", [10 * BATCH, 10 * BATCH + 99])
@@ -132,7 +132,7 @@ def test_a_budget_that_is_spent_gives_what_there_is_and_asks_no_more(tokens: int
     steps = FakeSteps()
     shelf = make(steps, tokens)
     assert len(take(shelf, 0, 2 * BATCH)) == BATCH
-    assert shelf.spent
+    assert shelf.limit
     assert take(shelf, BATCH, 10) == []
     assert len(take(shelf, BATCH - 3, 10)) == 3
     assert take(shelf, 0, 5, "sub_2") == []
@@ -157,7 +157,7 @@ def test_no_batch_is_begun_when_time_is_up() -> None:
     take(shelf, 0, 1)
     late.append(True)
     assert len(take(shelf, 0, BATCH)) == BATCH
-    assert not shelf.spent
+    assert not shelf.limit
     assert take(shelf, BATCH, 1) == []
-    assert shelf.spent
+    assert shelf.limit == "budget.hours: 2 hours are over"
     assert len(steps.asked) == 1

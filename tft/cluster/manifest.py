@@ -37,11 +37,11 @@ def vllm_command(model: str, name: str, engine: EngineConfig, host: str, port: i
             "gpu-memory-utilization": engine.gpu_memory,
             "block-size": engine.block_size,
         }
-    words = ["vllm", "serve", shlex.quote(model)]
+    words = [f'VLLM_API_KEY="$TFT_SERVE_KEY" vllm serve {shlex.quote(model)}']
     words += [f"--{option} {shlex.quote(str(value))}" for option, value in options.items() if value is not None]
     if engine.type == "vllm" and engine.eager:
         words.append("--enforce-eager")
-    return " \\\n  ".join([" ".join(words[:3]), *words[3:], '--api-key "$TFT_SERVE_KEY"'])
+    return " \\\n  ".join(words)
 
 
 def ray_service(use: ServeUse, served: Served) -> str:
@@ -57,7 +57,7 @@ def ray_service(use: ServeUse, served: Served) -> str:
         "name": "tft-tutor",
         "import_path": "tft.cluster.serving:application",
         "route_prefix": "/",
-        "args": use.model_dump(mode="json", exclude_defaults=True),
+        "args": use.model_dump(mode="json", exclude_unset=True),
     }
     key = {"name": "TFT_SERVE_KEY", "valueFrom": {"secretKeyRef": {"name": f"tft-{label}", "key": "key"}}}
     container = {"image": f"tft:{__version__}", "env": [key]}

@@ -53,6 +53,7 @@ def build_report(ledger: Ledger) -> dict[str, Any]:
         "seconds": ledger.fact("seconds"),
         "cycles": max((step.cycle for step in ledger.steps("plan")), default=0),
         "stopped_because": _stopped_because([student["stopped_because"] for student in students]),
+        "limit_reached": ledger.fact("limit"),
         "tutor": {
             **setting["tutor"],
             "prompts": _prompts(ledger),

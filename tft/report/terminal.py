@@ -37,6 +37,8 @@ def print_summary(report: dict[str, Any], console: Console) -> None:
     console.print()
     for line in _refused(report):
         _say(console, line, "yellow")
+    if report.get("limit_reached"):
+        _say(console, f"the limit that was reached: {report['limit_reached']}", "yellow")
     _say(console, _cost(report))
     _say(console, "▲ ▼ the 95 % interval of the change leaves out 0; ≈ it does not; – not measured", "dim")
 

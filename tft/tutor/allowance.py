@@ -33,11 +33,13 @@ class Allowance:
         """
         cost = cost_of(prompt, completion, self.price)
         if self.tokens is not None and prompt + completion > self.tokens:
-            return f"{requests} requests may use {prompt + completion} tokens, {self.tokens} are left"
+            return (
+                f"budget.tutor_tokens: {requests} requests may use {prompt + completion} tokens, {self.tokens} are left"
+            )
         if self.requests is not None and requests > self.requests:
-            return f"{requests} requests are to be made, {self.requests} are left"
+            return f"budget.tutor_requests: {requests} requests are to be made, {self.requests} are left"
         if self.money is not None and cost > self.money:
-            return f"{requests} requests may cost {cost:.6g}, {self.money:.6g} are left"
+            return f"budget.money: {requests} requests may cost {cost:.6g}, {self.money:.6g} are left"
         return None
 
     def after(self, used: Usage) -> Allowance:

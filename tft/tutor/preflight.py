@@ -8,8 +8,10 @@ asks the engine for something whose answer is known, and names the cure where it
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tft.config.campaign import TransformersEngineConfig
 from tft.config.cards import Role, RoleCard
 from tft.errors import PrerequisiteError, StageError
 from tft.ports import Sampling
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 _TOLERANCE = 0.02
 """Nats a token that two ways of taking a log-probability may differ by: bfloat16 rounds a few thousandths."""
+_WEIGHTS_TOLERANCE = 0.05
+"""The same between two engines, which round in other places."""
+_LOADED = 2 << 30
+"""Bytes of weights that are loaded for one comparison, at most."""
 _YES = RoleCard.model_validate({
     "prompt": "none",
     "schema": {"type": "object", "properties": {"answer": {"type": "string", "enum": ["yes"]}},
@@ -78,6 +84,7 @@ def preflight(request: PreflightRequest) -> Preflight:
             _is_deterministic(tutor, list(prompts.values())),
             _counts_alike(tutor.engine, list(prompts.values())),
             _scores_alike(tutor.engine, demonstration, tutor.card.roles["demonstrator"].max_tokens),
+            _weights_alike(tutor, request.tutor, demonstration),
             _keeps_schema(tutor, demonstration),
             _has_room(tutor, request.longest),
         ]
@@ -144,6 +151,34 @@ def _scores_alike(engine: Engine, prompt: tuple[Message, ...], tokens: int) -> C
         return Check("logprobs", "failed", f"an answer scores {apart:.2f} nats a token apart from when it was written",
                      "look for log-probabilities of another position or model, or after temperature")  # fmt: skip
     return Check("logprobs", "held", f"{apart:.4f} nats a token apart")
+
+
+def _weights_alike(tutor: Tutor, ref: TutorRef, prompt: tuple[Message, ...]) -> Check:
+    """Score an answer with the weights that lie here: who serves others, or rounds them, differs."""
+    folder = Path((ref.engine.tokenizer or "") if ref.engine.type == "endpoint" else ref.model_path)
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors")) if folder.is_dir() else 0
+    if ref.engine.type == "transformers":
+        return Check("weights", "skipped", "the weights here are what answers")
+    if not size:
+        return Check("weights", "skipped", "there are no weights here to compare with")
+    if size > _LOADED:
+        return Check("weights", "skipped", f"{size / (1 << 30):.0f} GiB of weights are too many to load beside it")
+    from tft.engines.transformers import TransformersEngine
+
+    (written,) = tutor.engine.generate([prompt], Sampling(tutor.card.roles["demonstrator"].max_tokens))
+    try:
+        (there,) = tutor.engine.score([prompt], [written.text])
+    except PrerequisiteError as error:
+        return Check("weights", "skipped", str(error))
+    (here,) = TransformersEngine.open(str(folder), ref.fingerprint, TransformersEngineConfig()).score(
+        [prompt], [written.text]
+    )
+    apart = sum(abs(one - other) for one, other in zip(there.logprobs, here.logprobs, strict=True)) / len(here.tokens)
+    if apart > _WEIGHTS_TOLERANCE:
+        return Check("weights", "failed", f"an answer scores {apart:.2f} nats a token apart from {folder}",
+                     "other weights are served, or the same ones rounded: serve these, or name the tokenizer of those "
+                     "that are meant")  # fmt: skip
+    return Check("weights", "held", f"{apart:.4f} nats a token apart from {folder.name}")
 
 
 def _keeps_schema(tutor: Tutor, prompt: tuple[Message, ...]) -> Check:

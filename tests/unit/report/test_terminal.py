@@ -107,3 +107,8 @@ def test_where_nothing_was_taught_the_first_refusal_is_shown(report: dict[str, A
     assert "x" * 200 not in text
     report["curation"]["examples"] = []
     assert "were refused; the first" not in printed(report)
+
+
+def test_the_limit_that_was_reached_is_told(report: dict[str, Any]) -> None:
+    report["limit_reached"] = "budget.money: 256 requests may cost 1.5, 0.25 are left"
+    assert "the limit that was reached: budget.money: 256 requests may cost 1.5, 0.25 are left" in printed(report, 120)

@@ -69,7 +69,7 @@ def check(model: TransformersEngine, novice: Path, tmp_path: Path) -> Check:
 def test_a_server_that_is_what_it_seems_passes_every_check(check: Check) -> None:
     found = check()
     assert {it.name: it.outcome for it in found.checks} == dict.fromkeys(
-        ("answers", "length", "deterministic", "template", "logprobs", "schema", "context"), "held"
+        ("answers", "length", "deterministic", "template", "logprobs", "weights", "schema", "context"), "held"
     )
     assert found.failures == ()
 
@@ -110,11 +110,18 @@ def test_another_tokenizer_is_found(check: Check, novice: Path, tmp_path: Path) 
     assert "template" in failures
 
 
+def test_other_weights_are_found(check: Check, novice: Path) -> None:
+    (failure,) = check(tokenizer=str(novice.with_name("novice-b"))).failures
+    assert failure.name == "weights"
+    assert "apart from" in failure.detail
+    assert "other weights are served" in failure.cure
+
+
 def test_what_cannot_be_checked_is_said_to_be(check: Check) -> None:
     found = {it.name: it.outcome for it in check(tokenizer=None, context=None, guided=False).checks}
     assert found == {
         "answers": "held", "length": "held", "deterministic": "held", "template": "skipped", "logprobs": "skipped",
-        "schema": "skipped", "context": "skipped",
+        "weights": "skipped", "schema": "skipped", "context": "skipped",
     }  # fmt: skip
 
 
