@@ -2,8 +2,8 @@
 
     python -m benchmarks run serving [repetitions]
 
-One vLLM, opened once, answers both in turn (A B B A …), its prefix cache emptied before each; the first turn of each
-is not counted. Ours reads the templates, counts the tokens for the budget, keeps the answers in the cache and checks
+One vLLM, opened once, answers both in turn (A B B A …), its prefix cache emptied before each; the first pair is not
+counted. Ours reads the templates, counts the tokens for the budget, keeps the answers in the cache and checks
 their form; the bare run gets ready tokens. Then the smallest campaign runs twice with one cache: the second makes no
 call.
 """
@@ -25,7 +25,7 @@ import torch
 
 from benchmarks.results import Row, median_interval
 from tft.config.campaign import TutorUse
-from tft.engines.encoding import encode_prompt
+from tft.engines.encoding import prompt_encoder
 from tft.engines.vllm import VLLMEngine
 from tft.library import Library, shipped
 from tft.preparation import find_tutor
@@ -48,47 +48,55 @@ def _throughput(scratch: Path, repetitions: int) -> list[Row]:
     card, ref = find_tutor(use, Library(), scratch / "none")
     opened = open_tutor(ref)
     assert isinstance(opened.engine, VLLMEngine)
-    rng = random.Random(1)
-    questions = [f"{rng.randrange(100, 1000)}{rng.choice('+-')}{rng.randrange(100, 1000)}" for _ in range(REQUESTS)]
-    values = [{"question": it, "title": "", "marker": "#"} for it in questions]
     llm = opened.engine.llm
-    tokenizer = llm.get_tokenizer()
-    prompts = [{"prompt_token_ids": encode_prompt(tokenizer, opened.conversation("demonstrator", it))} for it in values]
+    encode = prompt_encoder(llm.get_tokenizer())
 
-    def ours(number: int) -> tuple[float, int]:
+    def ours(pair: int) -> tuple[float, int]:
         folders = [Path(ref.card_path).parent]
-        tutor = Tutor(card, folders, opened.engine, AnswerCache(scratch / f"cache-{number}"))
+        tutor = Tutor(card, folders, opened.engine, AnswerCache(scratch / f"cache-{pair}"))
+        values = _values(pair)
         llm.reset_prefix_cache()
         start = time.perf_counter()
         answers = tutor.ask("demonstrator", values)
         return time.perf_counter() - start, answers.usage.completion
 
-    def bare(_: int) -> tuple[float, int]:
+    def bare(pair: int) -> tuple[float, int]:
         from vllm import SamplingParams
 
         params = SamplingParams(max_tokens=card.roles["demonstrator"].max_tokens, temperature=0.0)
+        conversations = [opened.conversation("demonstrator", it) for it in _values(pair)]
+        prompts = [{"prompt_token_ids": list(encode(it))} for it in conversations]
         llm.reset_prefix_cache()
         start = time.perf_counter()
         found = llm.generate(prompts, params, use_tqdm=False)
         return time.perf_counter() - start, sum(len(it.outputs[0].token_ids) for it in found)
 
-    turns = [ours, bare, *[turn for number in range(repetitions) for turn in ((ours, bare), (bare, ours))[number % 2]]]
     times: dict[str, list[float]] = {"ours": [], "bare": []}
-    tokens: dict[str, int] = {}
-    for number, turn in enumerate(turns):
-        seconds, tokens[turn.__name__] = turn(number)
-        times[turn.__name__] += [seconds] if number > 1 else []
+    tokens = {"ours": 0, "bare": 0}
+    for pair in range(repetitions + 1):
+        for turn in (ours, bare) if pair % 2 else (bare, ours):
+            seconds, written = turn(pair)
+            if pair:
+                times[turn.__name__].append(seconds)
+                tokens[turn.__name__] += written
     ratios = [theirs / mine for mine, theirs in zip(times["ours"], times["bare"], strict=True)]
     low, high = median_interval(ratios)
     middle = statistics.median(ratios)
-    apart = abs(tokens["ours"] - tokens["bare"])
-    rate = {name: tokens[name] / statistics.median(found) for name, found in times.items()}
+    rate = {name: tokens[name] / sum(found) for name, found in times.items()}
+    note = f"{repetitions} pairs in turn; {abs(tokens['ours'] - tokens['bare'])} of {tokens['bare']:,} tokens differ"
     return [
         Row("serving-ratio", f"throughput of {REQUESTS:,} demonstrations, of bare vLLM's", middle, "ratio", low, high,
-            ">= 0.97", middle >= 0.97, note=f"{repetitions} pairs in turn; {apart} of {tokens['bare']} tokens differ"),
+            ">= 0.97", middle >= 0.97, note=note),
         Row("serving-ours", "the role, with templates, budget, cache and form", rate["ours"], "tokens/s"),
         Row("serving-bare", "LLM.generate on ready tokens", rate["bare"], "tokens/s"),
     ]  # fmt: skip
+
+
+def _values(pair: int) -> list[dict[str, Any]]:
+    """Write the questions of a pair of turns: others each time, so that nothing is remembered from the last."""
+    rng = random.Random(pair)
+    sums = [f"{rng.randrange(100, 1000)}{rng.choice('+-')}{rng.randrange(100, 1000)}" for _ in range(REQUESTS)]
+    return [{"question": it, "title": "", "marker": "#"} for it in sums]
 
 
 def _repeated(scratch: Path) -> Row:

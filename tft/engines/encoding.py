@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tft.ports import Sampling, Scores
@@ -13,23 +14,33 @@ if TYPE_CHECKING:
 
     from tft.records import Message
 
+_REMEMBERED = 4096
+"""Conversations whose tokens are kept."""
 _APART = 1_000_003
 """Between the seeds of two batches, so that their rows do not share seeds."""
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
-    """Write a conversation with the model's chat template, ready for its answer."""
-    text = tokenizer.apply_chat_template(
-        [{"role": message.role, "content": message.content} for message in messages],
-        add_generation_prompt=True,
-        tokenize=False,
-    )
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+def prompt_encoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[Message]], tuple[int, ...]]:
+    """Give what writes conversations with a model's chat template, ready for the answer, as tokens.
+
+    The last few thousand are remembered: a conversation is counted before it is asked.
+    """
+
+    @lru_cache(_REMEMBERED)
+    def encode(messages: tuple[Message, ...]) -> tuple[int, ...]:
+        text = tokenizer.apply_chat_template(
+            [{"role": message.role, "content": message.content} for message in messages],
+            add_generation_prompt=True,
+            tokenize=False,
+        )
+        return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    return lambda messages: encode(tuple(messages))
 
 
 def score_answers(
     tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[Sequence[Message]],
+    heads: Sequence[Sequence[int]],
     completions: Sequence[str],
     logprobs: Callable[[Sequence[Sequence[int]]], list[list[float]]],
 ) -> list[Scores]:
@@ -37,18 +48,17 @@ def score_answers(
 
     Args:
         tokenizer: of the model that scores.
-        prompts: the conversations.
+        heads: the conversations as tokens.
         completions: the answers to them.
         logprobs: gives the log-probabilities of the tokens of rows, but of their first.
 
     Raises:
         ValueError: if there are not as many answers as conversations.
     """
-    heads = [encode_prompt(tokenizer, messages) for messages in prompts]
     answers = [
         [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id] for text in completions
     ]
-    found = logprobs([head + answer for head, answer in zip(heads, answers, strict=True)])
+    found = logprobs([[*head, *answer] for head, answer in zip(heads, answers, strict=True)])
     return [Scores(tuple(it), tuple(row[-len(it) :])) for it, row in zip(answers, found, strict=True)]
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from tft.engines.encoding import encode_prompt, row_seeds, score_answers
+from tft.engines.encoding import prompt_encoder, row_seeds, score_answers
 from tft.errors import PrerequisiteError, StageError
 from tft.ports import Generation, Sampling, Scores
 
@@ -62,6 +62,7 @@ class EndpointEngine:
         self._model = model
         self._fingerprint = fingerprint
         self._tokenizer = tokenizer
+        self._encode = None if tokenizer is None else prompt_encoder(tokenizer)
         self._line = _Line(config, _key(config))
         # Whoever shares a server between clients can tell them apart by this.
         self._user = f"tft-{uuid.uuid4().hex[:12]}"
@@ -110,8 +111,8 @@ class EndpointEngine:
 
         A token of a byte-level vocabulary stands for one byte or more, so the bytes are a bound.
         """
-        if self._tokenizer is not None:
-            return sum(len(encode_prompt(self._tokenizer, messages)) for messages in prompts)
+        if self._encode is not None:
+            return sum(len(self._encode(messages)) for messages in prompts)
         return sum(len(message.content.encode()) + _A_MESSAGE for messages in prompts for message in messages)
 
     def generate(
@@ -146,11 +147,11 @@ class EndpointEngine:
         Raises:
             PrerequisiteError: without a tokenizer, or where the endpoint gives no log-probabilities.
         """
-        if self._tokenizer is None:
+        if self._tokenizer is None or self._encode is None:
             raise PrerequisiteError(
                 f"{self._config.url} cannot score without a tokenizer here: name one in engine.tokenizer"
             )
-        return score_answers(self._tokenizer, prompts, completions, self.logprobs)
+        return score_answers(self._tokenizer, list(map(self._encode, prompts)), completions, self.logprobs)
 
     def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         """Give the log-probability of every token of rows but the first.
