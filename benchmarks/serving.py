@@ -25,7 +25,7 @@ import torch
 
 from benchmarks.results import Row, median_interval
 from tft.config.campaign import TutorUse
-from tft.engines.encoding import prompt_encoder
+from tft.engines.encoding import PromptEncoder
 from tft.engines.vllm import VLLMEngine
 from tft.library import Library, shipped
 from tft.preparation import find_tutor
@@ -49,7 +49,7 @@ def _throughput(scratch: Path, repetitions: int) -> list[Row]:
     opened = open_tutor(ref)
     assert isinstance(opened.engine, VLLMEngine)
     llm = opened.engine.llm
-    encode = prompt_encoder(llm.get_tokenizer())
+    encode = PromptEncoder(llm.get_tokenizer())
 
     def ours(pair: int) -> tuple[float, int]:
         folders = [Path(ref.card_path).parent]
@@ -65,7 +65,7 @@ def _throughput(scratch: Path, repetitions: int) -> list[Row]:
 
         params = SamplingParams(max_tokens=card.roles["demonstrator"].max_tokens, temperature=0.0)
         conversations = [opened.conversation("demonstrator", it) for it in _values(pair)]
-        prompts = [{"prompt_token_ids": list(encode(it))} for it in conversations]
+        prompts = [{"prompt_token_ids": tokens} for tokens in encode(conversations)]
         llm.reset_prefix_cache()
         start = time.perf_counter()
         found = llm.generate(prompts, params, use_tqdm=False)

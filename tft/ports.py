@@ -91,8 +91,8 @@ class Engine(Protocol):
                 its conversation and its seed, and not on what else is asked, but for the last bit of a sum.
         """
 
-    def count(self, prompts: Sequence[Sequence[Message]]) -> int:
-        """Count the tokens of conversations as ``generate`` would read them, its template included."""
+    def count(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
+        """Count the tokens of each conversation as ``generate`` would read them, its template included."""
 
     def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
         """Give the log-probabilities of each completion's tokens, its end included, after its prompt."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tft.ports import Sampling, Scores
@@ -20,22 +19,33 @@ _APART = 1_000_003
 """Between the seeds of two batches, so that their rows do not share seeds."""
 
 
-def prompt_encoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[Message]], tuple[int, ...]]:
-    """Give what writes conversations with a model's chat template, ready for the answer, as tokens.
+class PromptEncoder:
+    """Writes conversations with a model's chat template, ready for the answer, as tokens.
 
     The last few thousand are remembered: a conversation is counted before it is asked.
+
+    Args:
+        tokenizer: of the model.
     """
 
-    @lru_cache(_REMEMBERED)
-    def encode(messages: tuple[Message, ...]) -> tuple[int, ...]:
-        text = tokenizer.apply_chat_template(
-            [{"role": message.role, "content": message.content} for message in messages],
-            add_generation_prompt=True,
-            tokenize=False,
-        )
-        return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
+        self._known: dict[tuple[Message, ...], list[int]] = {}
 
-    return lambda messages: encode(tuple(messages))
+    def __call__(self, prompts: Sequence[Sequence[Message]]) -> list[list[int]]:
+        """Write conversations, those that are new all at once."""
+        wanted = [tuple(messages) for messages in prompts]
+        found = {messages: self._known.get(messages) for messages in wanted}
+        new = [messages for messages, tokens in found.items() if tokens is None]
+        if new:
+            plain = [[{"role": turn.role, "content": turn.content} for turn in messages] for messages in new]
+            texts = self._tokenizer.apply_chat_template(plain, add_generation_prompt=True, tokenize=False)
+            written = dict(zip(new, self._tokenizer(texts, add_special_tokens=False)["input_ids"], strict=True))
+            if len(self._known) > _REMEMBERED:
+                self._known.clear()
+            self._known.update(written)
+            found.update(written)
+        return [list(found[messages] or ()) for messages in wanted]
 
 
 def score_answers(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from tft.engines.encoding import prompt_encoder, row_seeds, score_answers
+from tft.engines.encoding import PromptEncoder, row_seeds, score_answers
 from tft.errors import PrerequisiteError, StageError
 from tft.ports import Generation, Sampling, Scores
 
@@ -62,7 +62,7 @@ class EndpointEngine:
         self._model = model
         self._fingerprint = fingerprint
         self._tokenizer = tokenizer
-        self._encode = None if tokenizer is None else prompt_encoder(tokenizer)
+        self._encode = None if tokenizer is None else PromptEncoder(tokenizer)
         self._line = _Line(config, _key(config))
         # Whoever shares a server between clients can tell them apart by this.
         self._user = f"tft-{uuid.uuid4().hex[:12]}"
@@ -106,14 +106,14 @@ class EndpointEngine:
         """What the config says; the endpoint refuses what is longer than that."""
         return self._config.context
 
-    def count(self, prompts: Sequence[Sequence[Message]]) -> int:
-        """Count the tokens of conversations; without a tokenizer, say how many there are at most.
+    def count(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
+        """Count the tokens of each conversation; without a tokenizer, say how many there are at most.
 
         A token of a byte-level vocabulary stands for one byte or more, so the bytes are a bound.
         """
         if self._encode is not None:
-            return sum(len(self._encode(messages)) for messages in prompts)
-        return sum(len(message.content.encode()) + _A_MESSAGE for messages in prompts for message in messages)
+            return list(map(len, self._encode(prompts)))
+        return [sum(len(message.content.encode()) + _A_MESSAGE for message in messages) for messages in prompts]
 
     def generate(
         self, prompts: Sequence[Sequence[Message]], sampling: Sampling, seeds: Sequence[int] | None = None
@@ -151,7 +151,7 @@ class EndpointEngine:
             raise PrerequisiteError(
                 f"{self._config.url} cannot score without a tokenizer here: name one in engine.tokenizer"
             )
-        return score_answers(self._tokenizer, list(map(self._encode, prompts)), completions, self.logprobs)
+        return score_answers(self._tokenizer, self._encode(prompts), completions, self.logprobs)
 
     def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         """Give the log-probability of every token of rows but the first.

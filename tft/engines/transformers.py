@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils import logging as transformers_logging
 
-from tft.engines.encoding import prompt_encoder, row_seeds, score_answers
+from tft.engines.encoding import PromptEncoder, row_seeds, score_answers
 from tft.ports import Generation, Sampling, Scores
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class TransformersEngine:
         self.model = model
         self.tokenizer = tokenizer
         self.batch_size = batch_size
-        self._encode = prompt_encoder(tokenizer)
+        self._encode = PromptEncoder(tokenizer)
         self.steps = 0
         self._fingerprint = fingerprint
         ends = model.generation_config.eos_token_id
@@ -94,15 +94,15 @@ class TransformersEngine:
         """Positions the model was made for."""
         return getattr(self.model.config, "max_position_embeddings", None)
 
-    def count(self, prompts: Sequence[Sequence[Message]]) -> int:
-        """Count the tokens of conversations, the chat template included."""
-        return sum(len(self._encode(messages)) for messages in prompts)
+    def count(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
+        """Count the tokens of each conversation, the chat template included."""
+        return list(map(len, self._encode(prompts)))
 
     def generate(
         self, prompts: Sequence[Sequence[Message]], sampling: Sampling, seeds: Sequence[int] | None = None
     ) -> list[Generation]:
         """Answer every conversation, in the order they came; an empty list for none."""
-        encoded = [self._encode(messages) for messages in prompts]
+        encoded = self._encode(prompts)
         drawn = row_seeds(sampling, seeds, len(encoded))
         generations: list[Generation | None] = [None] * len(encoded)
         for rows in self._batches(encoded):
@@ -119,7 +119,7 @@ class TransformersEngine:
 
     def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
         """Give the log-probability of every token of the completions, the end token included."""
-        return score_answers(self.tokenizer, list(map(self._encode, prompts)), completions, self.logprobs)
+        return score_answers(self.tokenizer, self._encode(prompts), completions, self.logprobs)
 
     @torch.inference_mode()
     def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:

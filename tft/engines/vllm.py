@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tft.engines.encoding import prompt_encoder, row_seeds, score_answers
+from tft.engines.encoding import PromptEncoder, row_seeds, score_answers
 from tft.errors import PrerequisiteError, StageError
 from tft.placement import GPU_SHARE
 from tft.ports import Generation, Sampling, Scores
@@ -50,7 +50,7 @@ class VLLMEngine:
         self._fingerprint = fingerprint
         self._driver = _Driver(address, config)
         self._tokenizer = self.llm.get_tokenizer()
-        self._encode = prompt_encoder(self._tokenizer)
+        self._encode = PromptEncoder(self._tokenizer)
 
     @classmethod
     def open(cls, address: str, fingerprint: str, config: VLLMEngineConfig) -> VLLMEngine:
@@ -80,9 +80,9 @@ class VLLMEngine:
         """Steps of vLLM."""
         return self._driver.steps
 
-    def count(self, prompts: Sequence[Sequence[Message]]) -> int:
-        """Count the tokens of conversations, the chat template included."""
-        return sum(len(self._encode(messages)) for messages in prompts)
+    def count(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
+        """Count the tokens of each conversation, the chat template included."""
+        return list(map(len, self._encode(prompts)))
 
     def generate(
         self, prompts: Sequence[Sequence[Message]], sampling: Sampling, seeds: Sequence[int] | None = None
@@ -99,19 +99,19 @@ class VLLMEngine:
             SamplingParams(
                 max_tokens=sampling.max_tokens,
                 temperature=sampling.temperature,
-                seed=seed,
+                seed=seed if sampling.temperature else None,
                 logprobs=0 if sampling.logprobs else None,
                 structured_outputs=None if sampling.schema is None else StructuredOutputsParams(json=sampling.schema),
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
             for seed in row_seeds(sampling, seeds, len(prompts))
         ]
-        rows = [self._encode(messages) for messages in prompts]
+        rows = self._encode(prompts)
         return [_generation(found) for found in self._driver.run(rows, asked)]
 
     def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
         """Give the log-probability of every token of the completions, the end token included."""
-        return score_answers(self._tokenizer, list(map(self._encode, prompts)), completions, self.logprobs)
+        return score_answers(self._tokenizer, self._encode(prompts), completions, self.logprobs)
 
     def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         """Give the log-probability of every token of rows but the first."""

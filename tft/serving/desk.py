@@ -69,7 +69,7 @@ class Desk:
             raise RefusedError("response_format: this tutor cannot be held to a schema")
         context, longest = self.engine.context, asked.sampling.max_tokens
         if context is not None:
-            room = context - self.engine.count([asked.messages])
+            room = context - self.engine.count([asked.messages])[0]
             if room < longest:
                 raise RefusedError(
                     f"max_tokens: {longest} were asked for, and of {context} in the context {max(0, room)} are left"

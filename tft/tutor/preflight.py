@@ -126,7 +126,7 @@ def _counts_alike(engine: Engine, prompts: list[tuple[Message, ...]]) -> Check:
     if not engine.counts_exactly:
         return Check("template", "skipped", "no tokenizer here: name one in engine.tokenizer to compare")
     there = [found.prompt_tokens for found in engine.generate(prompts, Sampling(1))]
-    here = [engine.count([prompt]) for prompt in prompts]
+    here = engine.count(prompts)
     if there != here:
         return Check("template", "failed", f"prompts have {here} tokens here and {there} there",
                      "engine.tokenizer must be that of the served model, with the same chat template: look for a "
@@ -198,7 +198,7 @@ def _has_room(tutor: Tutor, longest: dict[Role, dict[str, Any]]) -> Check:
     if tutor.engine.context is None:
         return Check("context", "skipped", "nobody here knows it: name it in engine.context to compare")
     room = {
-        role: tutor.engine.count([tutor.conversation(role, values)]) + tutor.card.roles[role].max_tokens
+        role: tutor.engine.count([tutor.conversation(role, values)])[0] + tutor.card.roles[role].max_tokens
         for role, values in longest.items()
     }
     tight = {role: tokens for role, tokens in room.items() if tokens > tutor.engine.context}

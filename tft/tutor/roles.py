@@ -6,6 +6,7 @@ with it. What is still none then comes back as None, and the text is kept so tha
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -124,7 +125,8 @@ class Tutor:
         card = self.card.roles[role]
         whole = [self.conversation(role, values) for values in requests]
         sampling = Sampling(card.max_tokens, card.temperature, seed, schema=card.answer_schema)
-        short = [place for place, prompt in enumerate(whole) if self._fits(prompt, sampling)]
+        room = sys.maxsize if self.engine.context is None else self.engine.context - sampling.max_tokens
+        short = [place for place, tokens in enumerate(self.engine.count(whole)) if tokens <= room]
         prompts = [whole[place] for place in short]
         answers, usage, key = self._call(prompts, sampling, allowance) if prompts else ([], Usage(), "")
         read = [read_answer(card, answer) for answer in answers]
@@ -149,10 +151,6 @@ class Tutor:
             key=key,
         )
 
-    def _fits(self, prompt: tuple[Message, ...], sampling: Sampling) -> bool:
-        context = self.engine.context
-        return context is None or self.engine.count([prompt]) + sampling.max_tokens <= context
-
     def _call(
         self, prompts: Sequence[tuple[Message, ...]], sampling: Sampling, allowance: Allowance
     ) -> tuple[list[Generation], Usage, str]:
@@ -170,7 +168,7 @@ class Tutor:
         return answers, _usage(answers, cached=False), key
 
     def _refusal(self, prompts: Sequence[Sequence[Message]], sampling: Sampling, allowance: Allowance) -> str | None:
-        return allowance.refusal(self.engine.count(prompts), len(prompts) * sampling.max_tokens, len(prompts))
+        return allowance.refusal(sum(self.engine.count(prompts)), len(prompts) * sampling.max_tokens, len(prompts))
 
     def score(self, questions: Sequence[str], answers: Sequence[str]) -> tuple[list[tuple[float, ...]], Usage]:
         """Score answers token by token, in nats, as the tutor would have given them to a plain question."""

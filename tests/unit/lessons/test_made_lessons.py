@@ -32,8 +32,8 @@ class Scripted:
         self.calls = list(calls)
         self.asked: list[list[str]] = []
 
-    def count(self, prompts: Sequence[Sequence[Message]]) -> int:
-        return sum(len(message.content) for messages in prompts for message in messages)
+    def count(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
+        return [sum(len(message.content) for message in messages) for messages in prompts]
 
     def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
         self.asked.append([prompt[-1].content for prompt in prompts])

@@ -45,8 +45,8 @@ class Parrot:
         self.fingerprint = fingerprint
         self.heard: list[tuple[list[str], Sampling]] = []
 
-    def count(self, prompts: Sequence[Sequence[Message]]) -> int:
-        return sum(len(message.content) for messages in prompts for message in messages)
+    def count(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
+        return [sum(len(message.content) for message in messages) for messages in prompts]
 
     def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
         self.heard.append(([prompt[-1].content for prompt in prompts], sampling))
@@ -358,7 +358,7 @@ def test_what_was_mended_is_mended_from_the_cache(make: Make) -> None:
 
 def test_nothing_is_mended_beyond_the_allowance(make: Make) -> None:
     learner = Learner(from_turn=2)
-    first = learner.count([[Message("system", "judge 27+58"), Message("user", "27+58")]]) + 20
+    first = learner.count([[Message("system", "judge 27+58"), Message("user", "27+58")]])[0] + 20
     answers = make(learner, JSON).ask(
         "demonstrator", [{"question": "1+1"}, {"question": "27+58"}], allowance=Allowance(2 * first)
     )
