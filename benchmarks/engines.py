@@ -96,5 +96,5 @@ def _difference(name: str, report: dict[str, Any], embedded: dict[str, Any]) -> 
     reach = 1.96 * math.sqrt(one * (1 - one) / n + other * (1 - other) / m)
     apart = one - other
     met = abs(apart) <= 0.03 and abs(apart) + reach < 0.05 and min(n, m) >= 512
-    return Row(f"{name}-difference", "to the embedded tutor", apart, "points", apart - reach, apart + reach,
+    return Row(f"{name}-difference", "to the embedded tutor", apart, "share", apart - reach, apart + reach,
                "within 0.03, interval inside 0.05", met)  # fmt: skip
