@@ -60,6 +60,8 @@ class TransformersEngineConfig(Frozen):
     """Says that this is transformers."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 512
     """Rows that run together. Part of the identity: the last bit of a sum depends on it."""
+    template: dict[str, Any] = Field(default_factory=dict)
+    """Switches of the model's chat template, such as ``{enable_thinking: false}``."""
 
 
 class VLLMEngineConfig(Frozen):
@@ -73,6 +75,8 @@ class VLLMEngineConfig(Frozen):
     """GPUs that share each layer."""
     pipeline_parallel: Annotated[int, Field(ge=1)] = 1
     """Groups of GPUs that share the layers."""
+    template: dict[str, Any] = Field(default_factory=dict)
+    """Switches of the model's chat template, such as ``{enable_thinking: false}``."""
     context: Annotated[int, Field(ge=16)] | None = None
     """Tokens that prompt and answer may have together; None means what the model takes."""
     sequences: Annotated[int, Field(ge=1)] | None = execution(None)
@@ -101,6 +105,8 @@ class EndpointEngineConfig(Frozen):
     tokenizer: str | None = None
     """The model's tokenizer, to count and to score: a library name, a path or a hub name; None means that only the
     endpoint has it, prompts are then counted by an upper bound, and nothing can be scored."""
+    template: dict[str, Any] = Field(default_factory=dict)
+    """Switches of the model's chat template, such as ``{enable_thinking: false}``."""
     context: Annotated[int, Field(ge=16)] | None = None
     """Tokens that prompt and answer may have together; longer requests are not made. None means that it is not
     known here."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from tft.ports import Sampling, Scores
 
@@ -26,10 +27,12 @@ class PromptEncoder:
 
     Args:
         tokenizer: of the model.
+        template: switches of its chat template.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, template: dict[str, Any]) -> None:
         self._tokenizer = tokenizer
+        self._template = template
         self._known: dict[tuple[Message, ...], list[int]] = {}
 
     def __call__(self, prompts: Sequence[Sequence[Message]]) -> list[list[int]]:
@@ -39,13 +42,20 @@ class PromptEncoder:
         new = [messages for messages, tokens in found.items() if tokens is None]
         if new:
             plain = [[{"role": turn.role, "content": turn.content} for turn in messages] for messages in new]
-            texts = self._tokenizer.apply_chat_template(plain, add_generation_prompt=True, tokenize=False)
+            texts = self._tokenizer.apply_chat_template(
+                plain, add_generation_prompt=True, tokenize=False, **self._template
+            )
             written = dict(zip(new, self._tokenizer(texts, add_special_tokens=False)["input_ids"], strict=True))
             if len(self._known) > _REMEMBERED:
                 self._known.clear()
             self._known.update(written)
             found.update(written)
         return [list(found[messages] or ()) for messages in wanted]
+
+
+def name_template(template: dict[str, Any]) -> str:
+    """Name the switches of a chat template, for a fingerprint; empty where there are none."""
+    return f"/{json.dumps(template, sort_keys=True)}" if template else ""
 
 
 def score_answers(

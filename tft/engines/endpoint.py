@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from tft.engines.encoding import PromptEncoder, row_seeds, score_answers
+from tft.engines.encoding import PromptEncoder, name_template, row_seeds, score_answers
 from tft.errors import PrerequisiteError, StageError
 from tft.ports import Generation, Sampling, Scores
 
@@ -62,7 +62,7 @@ class EndpointEngine:
         self._model = model
         self._fingerprint = fingerprint
         self._tokenizer = tokenizer
-        self._encode = None if tokenizer is None else PromptEncoder(tokenizer)
+        self._encode = None if tokenizer is None else PromptEncoder(tokenizer, config.template)
         self._line = _Line(config, _key(config))
         # Whoever shares a server between clients can tell them apart by this.
         self._user = f"tft-{uuid.uuid4().hex[:12]}"
@@ -84,7 +84,7 @@ class EndpointEngine:
     @property
     def fingerprint(self) -> str:
         """The model as the endpoint names it. What else decides an answer there, nobody here can know."""
-        return f"{self._fingerprint}/endpoint"
+        return f"{self._fingerprint}/endpoint{name_template(self._config.template)}"
 
     @property
     def steps(self) -> int:
@@ -133,6 +133,7 @@ class EndpointEngine:
                 "seed": seed,
                 "user": self._user,
                 **({"logprobs": True} if sampling.logprobs else {}),
+                **({"chat_template_kwargs": self._config.template} if self._config.template else {}),
                 **(_guided(sampling.schema) if sampling.schema is not None and self._config.guided else {}),
             }
             for messages, seed in zip(prompts, row_seeds(sampling, seeds, len(prompts)), strict=True)

@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils import logging as transformers_logging
 
-from tft.engines.encoding import PromptEncoder, row_seeds, score_answers
+from tft.engines.encoding import PromptEncoder, name_template, row_seeds, score_answers
 from tft.ports import Generation, Sampling, Scores
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class TransformersEngine:
         tokenizer: its tokenizer, with a chat template.
         fingerprint: names the weights.
         batch_size: rows that run together; part of what decides an answer to the last bit.
+        template: switches of its chat template.
     """
 
     def __init__(
@@ -64,11 +65,13 @@ class TransformersEngine:
         tokenizer: PreTrainedTokenizerBase,
         fingerprint: str,
         batch_size: int = 512,
+        template: dict[str, Any] | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.batch_size = batch_size
-        self._encode = PromptEncoder(tokenizer)
+        self._template = template or {}
+        self._encode = PromptEncoder(tokenizer, self._template)
         self.steps = 0
         self._fingerprint = fingerprint
         ends = model.generation_config.eos_token_id
@@ -77,13 +80,14 @@ class TransformersEngine:
     @classmethod
     def open(cls, address: str, fingerprint: str, config: TransformersEngineConfig) -> TransformersEngine:
         """Load a model from a folder or the hub and run it here."""
-        return cls(*load_model(address), fingerprint, config.batch_size)
+        return cls(*load_model(address), fingerprint, config.batch_size, config.template)
 
     @property
     def fingerprint(self) -> str:
         """Weights, batch size, precision and threads: all that decides an answer."""
         precision = torch.get_float32_matmul_precision()
-        return f"{self._fingerprint}/transformers/{self.batch_size}/{precision}/{torch.get_num_threads()}"
+        named = name_template(self._template)
+        return f"{self._fingerprint}/transformers/{self.batch_size}/{precision}/{torch.get_num_threads()}{named}"
 
     counts_exactly = True
     guided = False

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tft.engines.encoding import PromptEncoder, row_seeds, score_answers
+from tft.engines.encoding import PromptEncoder, name_template, row_seeds, score_answers
 from tft.errors import PrerequisiteError, StageError
 from tft.placement import GPU_SHARE
 from tft.ports import Generation, Sampling, Scores
@@ -50,7 +50,7 @@ class VLLMEngine:
         self._fingerprint = fingerprint
         self._driver = _Driver(address, config)
         self._tokenizer = self.llm.get_tokenizer()
-        self._encode = PromptEncoder(self._tokenizer)
+        self._encode = PromptEncoder(self._tokenizer, config.template)
 
     @classmethod
     def open(cls, address: str, fingerprint: str, config: VLLMEngineConfig) -> VLLMEngine:
@@ -68,7 +68,8 @@ class VLLMEngine:
         from vllm import __version__
 
         parallel = self._config.tensor_parallel * self._config.pipeline_parallel
-        return f"{self._fingerprint}/vllm/{__version__}/{self._config.dtype}/{parallel}"
+        named = name_template(self._config.template)
+        return f"{self._fingerprint}/vllm/{__version__}/{self._config.dtype}/{parallel}{named}"
 
     @property
     def context(self) -> int | None:
