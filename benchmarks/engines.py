@@ -73,7 +73,10 @@ def _served(scratch: Path) -> Iterator[str]:
         yield said.removeprefix("url: ").strip()
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(120)
+        try:
+            server.wait(120)
+        finally:
+            server.kill()
 
 
 def _right(report: dict[str, Any]) -> tuple[float, int]:

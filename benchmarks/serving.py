@@ -49,7 +49,7 @@ def _throughput(scratch: Path, repetitions: int) -> list[Row]:
     opened = open_tutor(ref)
     assert isinstance(opened.engine, VLLMEngine)
     llm = opened.engine.llm
-    encode = PromptEncoder(llm.get_tokenizer())
+    encode = PromptEncoder(llm.get_tokenizer(), {})
 
     def ours(pair: int) -> tuple[float, int]:
         folders = [Path(ref.card_path).parent]

@@ -34,7 +34,7 @@ _SET = click.option(
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _OUT = click.option("--out", type=click.Path(path_type=Path), help="Run directory; runs/<campaign> unless given.")
-KEY = "TFT_SERVE_KEY"
+_KEY = "TFT_SERVE_KEY"
 _EPILOG = "Exit codes: 0 done, 1 the campaign failed, 2 the input is wrong, 3 the machine cannot, 130 interrupted."
 
 
@@ -205,34 +205,35 @@ def serve_tutor(
     values: dict[str, Any] = {"use": tutor}
     for override in overrides:
         set_value(values, override)
+    from tft.preparation import find_served
+
     use = parse_config(ServeUse, values, "tft serve")
+    served = find_served(use)
     if only_print:
         from tft.cluster.manifest import ray_service, vllm_command
-        from tft.preparation import find_served
 
-        served = find_served(use)
         click.echo("# vLLM alone; it guards /v1 with the key, and no other route")
         click.echo(vllm_command(served.tutor.model_path, served.name, served.tutor.engine, host, port))
-        click.echo(
-            "\n# Kubernetes, with the operator of Ray; the image has this package and its extras, the secret the key"
-        )
+        click.echo("\n# Kubernetes, with Ray's operator: the image has this package and its extras, the secret the key")
         click.echo(ray_service(use, served), nl=False)
         return
-    key = os.environ.get(KEY)
-    if key is None:
-        os.environ[KEY] = key = secrets.token_urlsafe(24)
-        click.echo(f"export {KEY}={key}")
+    # Out of the environment, which every process that is started inherits.
+    key = os.environ.pop(_KEY, None)
+    if not key:
+        key = secrets.token_urlsafe(24)
+        click.echo(f"export {_KEY}={key}")
     click.echo("starting …", err=True)
     from tft.cluster import open_serving
 
     over = threading.Event()
-    with open_serving(use, host, port, address) as url:
+    with open_serving(served, key, host, port, address) as url:
         # Now, because Ray takes them for itself when it starts.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: over.set())
         click.echo(f"url: {url}")
         over.wait()
-        click.echo("finishing what was begun …", err=True)
+        click.echo("finishing what was begun; once more ends it at once …", err=True)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @main.command("ls")

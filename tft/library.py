@@ -155,15 +155,15 @@ def gather_tutor(path: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:
     Raises:
         UserError: if one of them is not there, or they extend each other in a circle.
     """
-    values = read_yaml(path)
+    values, saying = read_yaml(path), path
     folders, name = [path.parent.resolve()], values.get("extends")
     while isinstance(name, str):
         places = [root / name / "tutor.yaml" for root in (folders[-1].parent, shipped() / "tutors")]
         found = next((place for place in places if "/" not in name and is_file(place)), None)
         if found is None or found.parent.resolve() in folders:
             trouble = "there is no tutor of this name" if found is None else "tutors extend each other in a circle"
-            raise UserError(Problem(trouble, file=str(path), key="extends", value=name, remedy="name another"))
-        theirs = read_yaml(found)
+            raise UserError(Problem(trouble, file=str(saying), key="extends", value=name, remedy="name another"))
+        theirs, saying = read_yaml(found), found
         folders.append(found.parent.resolve())
         name = theirs.get("extends")
         values = _merge(theirs, values)
@@ -275,10 +275,10 @@ def fetch_weights(model: Model, key: str) -> tuple[str, str]:
         return model.address, fingerprint_model(model.address)
     from huggingface_hub import snapshot_download
 
-    name, _, revision = model.address.partition("@")
+    name, revision = split_revision(model.address)
     try:
         folder = snapshot_download(
-            name, revision=revision or None, allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model"]
+            name, revision=revision, allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model"]
         )
     except Exception as error:  # the hub fails in many ways, and all of them mean: not there
         raise PrerequisiteError(
@@ -286,6 +286,16 @@ def fetch_weights(model: Model, key: str) -> tuple[str, str]:
             f"({type(error).__name__}). Check the name and the network, or give a folder with path:"
         ) from error
     return folder, fingerprint_model(folder)
+
+
+def split_revision(address: str) -> tuple[str, str | None]:
+    """Take a name on the hub and its revision apart; a folder has none.
+
+    >>> split_revision("Qwen/Qwen3-0.6B@c1899de"), split_revision("Qwen/Qwen3-0.6B")
+    (('Qwen/Qwen3-0.6B', 'c1899de'), ('Qwen/Qwen3-0.6B', None))
+    """
+    name, _, revision = address.partition("@")
+    return (address, None) if not revision or Path(address).is_dir() else (name, revision)
 
 
 def _file_digest(path: Path) -> str:

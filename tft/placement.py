@@ -6,6 +6,7 @@ a part of it each. Left out on purpose: models shared over machines, which need 
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ GPU_SHARE = "TFT_GPU_SHARE"
 """Environment variable that tells a process which part of its GPU it has; unset where it has all of it."""
 TUTOR_SHARE = 0.5
 """Of the only GPU: the tutor has this part of it, and the students the other."""
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +51,37 @@ def share_out(cluster: RayCluster, engine: EngineConfig, students: int, nodes: l
     Raises:
         UserError: if the tutor's model does not fit on one machine, or leaves no GPU to the students.
     """
-    total = sum(nodes)
-    wanted = _wanted(engine) if total else 0
-    if wanted > max(nodes, default=0):
+    total, wanted = sum(nodes), _wanted(engine)
+    if total and cluster.tutor_gpus is None and wanted > max(nodes):
         raise UserError(Problem(
             f"the tutor's model is shared over {wanted} GPUs, and no machine has more than {max(nodes)}",
             key="tutor.engine.tensor_parallel", value=str(wanted), remedy="lower it, or serve the tutor elsewhere",
         ))  # fmt: skip
-    left = total - wanted
-    if total and not left and wanted > 1 and cluster.student_gpus is None:
+    placed = _place(cluster, float(wanted if total else 0), total, students)
+    asked = placed.tutor + students * placed.student
+    if asked > total + _ROUNDING:
         raise UserError(Problem(
-            f"the tutor takes all {total} GPUs, and the students have none", key="tutor.engine.tensor_parallel",
-            value=str(wanted), remedy="lower it, or let students learn on CPUs with cluster.student_gpus: 0",
+            f"tutor and {students} students would have {asked:g} GPUs, and there are {total}",
+            key="cluster" if cluster.tutor_gpus or cluster.student_gpus else "tutor.engine.tensor_parallel",
+            value=placed.told(students), remedy="lower cluster.tutor_gpus, cluster.student_gpus or tensor_parallel; "
+            "with student_gpus: 0 students learn on CPUs",
         ))  # fmt: skip
-    tutor, student = float(wanted), _share(left, students)
-    if total and not left:
-        tutor, student = TUTOR_SHARE, _share(1, students) * (1 - TUTOR_SHARE)
-    return Placement(
-        tutor if cluster.tutor_gpus is None else cluster.tutor_gpus,
-        student if cluster.student_gpus is None else cluster.student_gpus,
-    )
+    return placed
+
+
+def _place(cluster: RayCluster, wanted: float, total: int, students: int) -> Placement:
+    """Give the tutor what it wants and the students the rest, but for what the config says."""
+    tutor = wanted if cluster.tutor_gpus is None else cluster.tutor_gpus
+    if cluster.student_gpus is not None:
+        return Placement(tutor, cluster.student_gpus)
+    if total == 1 == tutor and cluster.tutor_gpus is None:
+        return Placement(TUTOR_SHARE, (1 - TUTOR_SHARE) / students)
+    left = total - tutor
+    if left <= 0:
+        # One each is more than there is, and that is said; where there are none at all, nobody wants one.
+        return Placement(tutor, 1.0 if total else 0.0)
+    # A whole GPU, or one with as few others as may be.
+    return Placement(tutor, left / students if left < 1 else 1.0 / math.ceil(students / math.floor(left)))
 
 
 def gpus_here() -> int:
@@ -83,14 +96,6 @@ def _wanted(engine: EngineConfig) -> int:
     if engine.type == "endpoint":
         return 0
     return engine.tensor_parallel * engine.pipeline_parallel if engine.type == "vllm" else 1
-
-
-def _share(gpus: int, students: int) -> float:
-    """Share GPUs evenly; a student that has none for itself has one with the fewest others."""
-    if gpus <= 0:
-        return 0.0
-    beside = -(-students // gpus)
-    return 1.0 / beside
 
 
 def _told(gpus: float) -> str:

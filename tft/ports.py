@@ -92,7 +92,7 @@ class Engine(Protocol):
         """
 
     def count(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
-        """Count the tokens of each conversation as ``generate`` would read them, its template included."""
+        """Count the tokens of each conversation as ``generate`` would read it, template included; from any thread."""
 
     def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
         """Give the log-probabilities of each completion's tokens, its end included, after its prompt."""

@@ -137,23 +137,29 @@ def find_tutor(use: TutorUse, library: Library, cache: Path, *, fetch: bool = Tr
         raise UserError(
             Problem(f"the tutor {card.tutor} brings no model of its own", key="tutor.model", remedy="name one")
         )
+    weights = None
     if engine.type == "endpoint":
         # Nobody here can see its weights; the name stands for them.
         address = fingerprint = engine.model or named
         if engine.tokenizer is not None:
             engine = engine.model_copy(update={"tokenizer": library.model(engine.tokenizer).address})
+        if use.model is None:
+            own = library.model(named, card_folders=folders)
+            weights = own.address if own.kind != "hub" else None
     else:
         model = library.model(named, card_folders=folders)
-        if model.kind == "hub" and not fetch and "@" not in model.address:
+        if model.kind == "hub" and not fetch:
             address = fingerprint = model.address
         else:
             address, fingerprint = fetch_weights(model, "tutor.model")
+        weights = address if engine.type == "vllm" and Path(address).is_dir() else None
     return card, TutorRef(
         card_path=str(folders[0] / "tutor.yaml"),
         model_path=address,
         fingerprint=fingerprint,
         engine=engine,
         cache_path=str(cache.resolve()),
+        weights_path=weights,
     )
 
 

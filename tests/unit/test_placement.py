@@ -56,7 +56,7 @@ def test_no_student_is_split_over_two_gpus() -> None:
 
 
 @pytest.mark.parametrize(
-    ("nodes", "told"), [([2, 2], "no machine has more than 2"), ([4], "takes all 4 GPUs, and the students have none")]
+    ("nodes", "told"), [([2, 2], "no machine has more than 2"), ([4], "would have 6 GPUs, and there are 4")]
 )
 def test_what_cannot_be_is_refused_with_what_can(nodes: list[int], told: str) -> None:
     with pytest.raises(UserError, match=told) as caught:
@@ -66,9 +66,19 @@ def test_what_cannot_be_is_refused_with_what_can(nodes: list[int], told: str) ->
 
 
 def test_what_the_config_says_stands() -> None:
-    said = RayCluster(tutor_gpus=2, student_gpus=0)
-    assert share_out(said, WIDE, 2, [4]) == Placement(2, 0)
-    assert share_out(said, OURS, 2, [0]) == Placement(2, 0)
+    assert share_out(RayCluster(tutor_gpus=2, student_gpus=0), WIDE, 2, [4]) == Placement(2, 0)
+    assert share_out(RayCluster(tutor_gpus=2), VLLM, 3, [4]) == Placement(2, 0.5)
+    assert share_out(RayCluster(tutor_gpus=0.25), VLLM, 3, [1]) == Placement(0.25, 0.25)
+    assert share_out(RayCluster(student_gpus=0), VLLM, 3, [1]) == Placement(1, 0)
+    assert share_out(RayCluster(tutor_gpus=0), VLLM, 2, [1]) == Placement(0, 0.5)
+
+
+@pytest.mark.parametrize("said", [RayCluster(tutor_gpus=2), RayCluster(student_gpus=1), RayCluster(tutor_gpus=1)])
+def test_nobody_waits_for_gpus_that_are_not_there(said: RayCluster) -> None:
+    with pytest.raises(UserError, match="GPUs, and there are 1"):
+        share_out(said, OURS, 2, [1])
+    with pytest.raises(UserError, match="GPUs, and there are 0"):
+        share_out(said, OURS, 2, [0])
 
 
 def test_it_is_told_in_words() -> None:

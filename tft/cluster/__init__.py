@@ -6,14 +6,15 @@ import os
 from typing import TYPE_CHECKING
 
 from tft.cluster.inline import InlineExecutor
+from tft.errors import PrerequisiteError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tft.config import CampaignConfig
     from tft.config.campaign import EngineConfig
-    from tft.config.cards import ServeUse
     from tft.ports import Executor
+    from tft.preparation import Served
 
 __all__ = ["open_executor", "open_serving"]
 
@@ -44,14 +45,25 @@ def open_executor(config: CampaignConfig, engine: EngineConfig) -> Executor:
     from tft.cluster.ray import RayExecutor
 
     executor = RayExecutor(config.cluster, config.threads, engine, len(config.students))
-    executor.prepare([*(f"student/{student.id}" for student in config.students), "tutor"])
+    # The tutor first: what it needs on one machine, students would scatter over.
+    executor.prepare(["tutor", *(f"student/{student.id}" for student in config.students)])
     return executor
 
 
-def open_serving(use: ServeUse, host: str, port: int, address: str | None = None) -> AbstractContextManager[str]:
-    """Serve a tutor while the block runs; see :func:`tft.cluster.serving.serving`."""
+def open_serving(
+    served: Served, key: str, host: str, port: int, address: str | None = None
+) -> AbstractContextManager[str]:
+    """Serve a tutor while the block runs; see :func:`tft.cluster.serving.serving`.
+
+    Raises:
+        PrerequisiteError: if Ray Serve is not installed.
+    """
     for name, value in _SERVING.items():
         os.environ.setdefault(name, value)
-    from tft.cluster.serving import serving
-
-    return serving(use, host, port, address)
+    try:
+        from tft.cluster.serving import serving
+    except ImportError as error:
+        raise PrerequisiteError(
+            f"serving needs Ray Serve, which cannot be imported: {error}. Install tutorial-fine-tuning[serve]"
+        ) from error
+    return serving(served, key, host, port, address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,8 @@ def vllm_command(model: str, name: str, engine: EngineConfig, host: str, port: i
         }
     words = [f'VLLM_API_KEY="$TFT_SERVE_KEY" vllm serve {shlex.quote(model)}']
     words += [f"--{option} {shlex.quote(str(value))}" for option, value in options.items() if value is not None]
+    if engine.template:
+        words.append(f"--default-chat-template-kwargs {shlex.quote(json.dumps(engine.template))}")
     if engine.type == "vllm" and engine.eager:
         words.append("--enforce-eager")
     return " \\\n  ".join(words)
@@ -61,7 +64,9 @@ def ray_service(use: ServeUse, served: Served) -> str:
     }
     key = {"name": "TFT_SERVE_KEY", "valueFrom": {"secretKeyRef": {"name": f"tft-{label}", "key": "key"}}}
     container = {"image": f"tft:{__version__}", "env": [key]}
-    limits = {"cpu": max(1, round(config.cpus)), "nvidia.com/gpu": round(served.gpus)}
+    limits = {"cpu": max(1, math.ceil(config.cpus))}
+    if served.tutor.engine.type == "vllm" or config.gpus:
+        limits["nvidia.com/gpu"] = math.ceil(served.gpus)
     most = config.most or config.replicas
     manifest = {
         "apiVersion": "ray.io/v1",
@@ -70,8 +75,10 @@ def ray_service(use: ServeUse, served: Served) -> str:
         "spec": {
             "serveConfigV2": yaml.safe_dump({"applications": [application]}, sort_keys=False),
             "rayClusterConfig": {
+                "enableInTreeAutoscaling": most > config.replicas,
                 "headGroupSpec": {
-                    "rayStartParams": {"dashboard-host": "127.0.0.1"},
+                    # The operator comes to the head from another pod.
+                    "rayStartParams": {"dashboard-host": "0.0.0.0"},  # noqa: S104
                     "template": {"spec": {"containers": [{"name": "head", **container}]}},
                 },
                 "workerGroupSpecs": [{

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,14 @@ from tft import plugins
 from tft.cluster.ray import start_ray
 from tft.config.cards import ServeUse
 from tft.config.reading import parse_config
-from tft.errors import PrerequisiteError
+from tft.errors import PrerequisiteError, StageError
 from tft.preparation import Served, find_served
 from tft.serving import Asked, Desk, Front, build_app, key_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tft.config.cards import ServeConfig
     from tft.ports import Generation
     from tft.tutor import TutorRef
 
@@ -36,7 +38,9 @@ _EVERY = 5.0
 """Seconds between two looks at a replica; after three bad ones it is replaced."""
 _LOOK = 10.0
 """Seconds a look may take."""
+_LOOKERS = 8
 _FRONT_AT_ONCE = 100_000
+_FRONT_CPUS = 0.5
 _QUIET = {"enable_access_log": False, "log_level": "WARNING"}
 _APPLICATION = "tft-tutor"
 
@@ -44,12 +48,12 @@ _APPLICATION = "tft-tutor"
 class Replica:
     """One copy of the model."""
 
-    def __init__(self, tutor: TutorRef, threads: int) -> None:
+    def __init__(self, tutor: TutorRef, config: ServeConfig) -> None:
         import torch
 
-        torch.set_num_threads(threads)
+        torch.set_num_threads(config.threads)
         engine = plugins.load("tft.engines", tutor.engine.type).open(tutor.model_path, tutor.fingerprint, tutor.engine)
-        self._desk = Desk(engine)
+        self._desk = Desk(engine, callers=config.ongoing)
 
     async def generate(self, asked: Asked) -> Generation:
         """Answer a conversation."""
@@ -70,6 +74,7 @@ class Reception:
     def __init__(self, replicas: Any, front: Front) -> None:
         self._replicas = replicas
         self._front = front
+        self._checked = -_EVERY
 
     def __serve_build_asgi_app__(self) -> Any:
         """Build the page once the handle is there."""
@@ -86,25 +91,22 @@ class Reception:
         return answer
 
     async def check(self) -> None:
-        """Raise if no replica says that it is well."""
-        async with asyncio.timeout(_LOOK):
-            await self._replicas.check_health.remote()
+        """Raise if a replica that is asked is not well, or does not say so in time; asked every few seconds at most."""
+        if time.monotonic() < self._checked + _EVERY:
+            return
+        try:
+            async with asyncio.timeout(_LOOK):
+                await self._replicas.check_health.remote()
+        except TimeoutError:
+            raise StageError(f"no replica answered within {_LOOK:g} s") from None
+        self._checked = time.monotonic()
 
 
 def application(arguments: dict[str, Any]) -> serve.Application:
-    """Build what a Ray Serve config names as ``import_path``.
+    """Build what a Ray Serve config names as ``import_path``; its key is in the environment.
 
     Args:
         arguments: its ``args``: a :class:`~tft.config.cards.ServeUse` as plain values.
-
-    Raises:
-        TFTError: as :func:`build_application`.
-    """
-    return build_application(parse_config(ServeUse, arguments, "args"))
-
-
-def build_application(use: ServeUse) -> serve.Application:
-    """Build the application that serves a tutor.
 
     Raises:
         PrerequisiteError: if the environment has no key, or the model cannot be reached.
@@ -113,7 +115,16 @@ def build_application(use: ServeUse) -> serve.Application:
     key = os.environ.get(KEY)
     if not key:
         raise PrerequisiteError(f"the environment variable {KEY} has no key; nothing is served without one")
-    served = find_served(use)
+    return build_application(find_served(parse_config(ServeUse, arguments, "args")), key_digest(key))
+
+
+def build_application(served: Served, digest: str) -> serve.Application:
+    """Build the application that serves a tutor.
+
+    Args:
+        served: the tutor.
+        digest: of the key.
+    """
     config = served.config
     most = config.most or config.replicas
     scaling: dict[str, Any] = {"num_replicas": config.replicas}
@@ -124,7 +135,8 @@ def build_application(use: ServeUse) -> serve.Application:
     replicas = serve.deployment(
         Replica,
         name="tutor",
-        max_ongoing_requests=config.ongoing,
+        # A few more than the front lets in, for those who ask how it is.
+        max_ongoing_requests=config.ongoing + _LOOKERS,
         ray_actor_options={"num_cpus": config.cpus, "num_gpus": _gpus(served)},
         health_check_period_s=_EVERY,
         health_check_timeout_s=_LOOK,
@@ -137,26 +149,27 @@ def build_application(use: ServeUse) -> serve.Application:
         name="front",
         num_replicas=1,
         max_ongoing_requests=_FRONT_AT_ONCE,
-        ray_actor_options={"num_cpus": 0.5},
+        ray_actor_options={"num_cpus": _FRONT_CPUS},
         graceful_shutdown_timeout_s=config.drain,
     )
-    page = Front(served.name, key_digest(key), most * config.ongoing)
-    return front.bind(replicas.bind(served.tutor, config.threads), page)
+    page = Front(served.name, digest, most * config.ongoing, served.tutor.engine.template)
+    return front.bind(replicas.bind(served.tutor, config), page)
 
 
 def _gpus(served: Served) -> float:
     """Say how many GPUs a copy takes: none where there are none."""
-    if not ray.is_initialized() or not ray.cluster_resources().get("GPU"):
-        return served.config.gpus or 0.0
+    if served.config.gpus is None and not (ray.is_initialized() and ray.cluster_resources().get("GPU")):
+        return 0.0
     return served.gpus
 
 
 @contextmanager
-def serving(use: ServeUse, host: str, port: int, address: str | None = None) -> Iterator[str]:
+def serving(served: Served, key: str, host: str, port: int, address: str | None = None) -> Iterator[str]:
     """Serve a tutor while the block runs; then let it finish what it began, and end what was started here.
 
     Args:
-        use: what to serve.
+        served: the tutor.
+        key: without which nobody is answered; only its digest leaves this process.
         host: to listen at; ``127.0.0.1`` is this machine alone.
         port: to listen at.
         address: of a cluster to join; None starts one on this machine.
@@ -166,20 +179,47 @@ def serving(use: ServeUse, host: str, port: int, address: str | None = None) -> 
 
     Raises:
         PrerequisiteError: if it cannot be started.
-        TFTError: as :func:`build_application`.
     """
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     start_ray(address)
     try:
-        built = build_application(use)
+        _refuse_what_does_not_fit(served)
+        with _running(served, key_digest(key), host, port):
+            yield f"http://{host}:{port}/v1"
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _running(served: Served, digest: str, host: str, port: int) -> Iterator[None]:
+    if serve.status().applications:
+        raise PrerequisiteError("this cluster serves something already; one tutor a cluster is served by tft")
+    try:
         try:
             serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port}, logging_config=_QUIET)
-            serve.run(built, name=_APPLICATION, route_prefix="/", logging_config=_QUIET)
+            serve.run(build_application(served, digest), name=_APPLICATION, route_prefix="/", logging_config=_QUIET)
         except (RuntimeError, RayServeException, TimeoutError) as error:
-            raise PrerequisiteError(f"{use.use} cannot be served: {error}") from error
-        yield f"http://{host}:{port}/v1"
+            raise PrerequisiteError(f"{served.name} cannot be served: {error}") from error
+        yield
     finally:
-        serve.delete(_APPLICATION)
-        if address is None:
-            serve.shutdown()
-        ray.shutdown()
+        # The replicas finish within their own time, which may be longer than Ray waits for that.
+        serve.delete(_APPLICATION, _blocking=False)
+        over = time.monotonic() + served.config.drain
+        while serve.status().applications and time.monotonic() < over:
+            time.sleep(0.2)
+        serve.shutdown()
+
+
+def _refuse_what_does_not_fit(served: Served) -> None:
+    """Refuse what Ray would wait for in silence: more processors or GPUs than the cluster has."""
+    there = ray.cluster_resources()
+    wanted = {
+        "CPU": _FRONT_CPUS + served.config.replicas * served.config.cpus,
+        "GPU": served.config.replicas * _gpus(served),
+    }
+    for kind, amount in wanted.items():
+        if amount > there.get(kind, 0):
+            raise PrerequisiteError(
+                f"{served.config.replicas} copies of {served.name} need {amount:g} {kind}s, and the cluster has "
+                f"{there.get(kind, 0):g}; lower serve.replicas, serve.cpus or serve.gpus"
+            )

@@ -21,6 +21,10 @@ class Frozen(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+    def __hash__(self) -> int:
+        """Hash what it says, mappings included."""
+        return hash(self.model_dump_json())
+
     def identity(self) -> dict[str, Any]:
         """Give what decides a result: all but the fields marked as :func:`execution`."""
         kept = {

@@ -22,6 +22,7 @@ import httpx2
 
 from tft.engines.encoding import PromptEncoder, name_template, row_seeds, score_answers
 from tft.errors import PrerequisiteError, StageError
+from tft.library import split_revision
 from tft.ports import Generation, Sampling, Scores
 
 if TYPE_CHECKING:
@@ -329,11 +330,10 @@ def _read_generation(answer: dict[str, Any]) -> Generation:
 def _read_logprobs(answer: dict[str, Any]) -> list[float]:
     try:
         (choice,) = answer["choices"]
-        given = choice["prompt_logprobs"]
-    except (KeyError, TypeError, ValueError) as error:
+        # The first token of a prompt has no log-probability.
+        return [float(next(iter(token.values()))["logprob"]) for token in choice["prompt_logprobs"][1:]]
+    except (KeyError, TypeError, ValueError, StopIteration) as error:
         raise PrerequisiteError(f"the endpoint gives no prompt_logprobs, so it cannot score: {error!r}") from None
-    # The first token of a prompt has no log-probability.
-    return [float(next(iter(token.values()))["logprob"]) for token in given[1:]]
 
 
 def _retry_after(value: str | None) -> float | None:
@@ -373,6 +373,7 @@ def _tokenizer(name: str | None) -> PreTrainedTokenizerBase | None:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(name)
+        bare, revision = split_revision(name)
+        return AutoTokenizer.from_pretrained(bare, revision=revision or "main")
     except (OSError, ValueError) as error:
         raise PrerequisiteError(f"the tokenizer {name} cannot be loaded: {error}") from error

@@ -16,6 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils import logging as transformers_logging
 
 from tft.engines.encoding import PromptEncoder, name_template, row_seeds, score_answers
+from tft.errors import RefusedError
+from tft.library import split_revision
 from tft.ports import Generation, Sampling, Scores
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from tft.records import Message
 
 
+_KIND = "transformers/philox"
+"""Names this engine, and how it draws what it samples."""
+
+
 def load_model(folder: Path | str, *, training: bool = False) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a causal language model and its tokenizer.
 
@@ -37,12 +43,15 @@ def load_model(folder: Path | str, *, training: bool = False) -> tuple[PreTraine
     """
     transformers_logging.disable_progress_bar()
     gpu = torch.cuda.is_available()
+    name, revision = split_revision(str(folder))
     model = AutoModelForCausalLM.from_pretrained(
-        folder,
+        name,
+        revision=revision or "main",
+        use_safetensors=True,
         dtype=torch.bfloat16 if gpu and not training else torch.float32,
         attn_implementation="sdpa" if gpu else "eager",
     )
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or "main")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.to("cuda" if gpu else "cpu").eval(), tokenizer
@@ -87,7 +96,7 @@ class TransformersEngine:
         """Weights, batch size, precision and threads: all that decides an answer."""
         precision = torch.get_float32_matmul_precision()
         named = name_template(self._template)
-        return f"{self._fingerprint}/transformers/{self.batch_size}/{precision}/{torch.get_num_threads()}{named}"
+        return f"{self._fingerprint}/{_KIND}/{self.batch_size}/{precision}/{torch.get_num_threads()}{named}"
 
     counts_exactly = True
     guided = False
@@ -127,7 +136,14 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Give the log-probability of every token of rows but the first."""
+        """Give the log-probability of every token of rows but the first.
+
+        Raises:
+            RefusedError: if there is no such token.
+        """
+        size = self.model.get_input_embeddings().num_embeddings
+        if any(not 0 <= token < size for row in rows for token in row):
+            raise RefusedError(f"prompt: tokens go from 0 to {size - 1}")
         found: list[list[float]] = [[] for _ in rows]
         for batch in self._batches(rows):
             ids, mask = self._pad([rows[row] for row in batch])

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tft.engines.encoding import PromptEncoder, name_template, row_seeds, score_answers
-from tft.errors import PrerequisiteError, StageError
+from tft.errors import PrerequisiteError, RefusedError, StageError
+from tft.library import split_revision
 from tft.placement import GPU_SHARE
 from tft.ports import Generation, Sampling, Scores
 
@@ -91,7 +92,8 @@ class VLLMEngine:
         """Answer every conversation, in the order they came; an empty list for none.
 
         Raises:
-            StageError: if vLLM refuses a conversation, or fell over.
+            RefusedError: if vLLM refuses a conversation.
+            StageError: if it fell over.
         """
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
@@ -154,7 +156,8 @@ class _Driver:
         """Answer rows of tokens, in order.
 
         Raises:
-            StageError: if vLLM refuses a row, or fell over.
+            RefusedError: if vLLM refuses a row.
+            StageError: if it fell over.
         """
         asked = [_Asked(row, it) for row, it in zip(rows, params, strict=True)]
         for it in asked:
@@ -186,8 +189,8 @@ class _Driver:
             try:
                 (prompt,) = llm.renderer.render_cmpl([{"prompt_token_ids": list(asked.row)}])
                 llm.llm_engine.add_request(name, prompt, asked.params)
-            except ValueError as error:
-                asked.answer.set_exception(StageError(f"vLLM refuses a request: {error}"))
+            except Exception as error:  # what it refuses, it refuses in many ways
+                asked.answer.set_exception(RefusedError(f"vLLM refuses a request: {error}"))
             else:
                 self._under_way[name] = asked
 
@@ -209,8 +212,8 @@ class _Asked:
 
 
 def _open(address: str, config: VLLMEngineConfig) -> Any:
-    for name, value in _environment(config).items():
-        os.environ.setdefault(name, value)
+    for variable, value in _environment(config).items():
+        os.environ.setdefault(variable, value)
     try:
         from vllm import LLM
         from vllm.platforms import current_platform
@@ -220,6 +223,7 @@ def _open(address: str, config: VLLMEngineConfig) -> Any:
             "tutorial-fine-tuning[vllm]; docs/engines.md says how without one"
         ) from error
     share = os.environ.get(GPU_SHARE)
+    name, revision = split_revision(address)
     settings = {
         "max_model_len": config.context,
         "max_num_seqs": config.sequences,
@@ -232,7 +236,9 @@ def _open(address: str, config: VLLMEngineConfig) -> Any:
     set_threads = torch.set_num_threads
     try:
         return LLM(
-            model=address,
+            model=name,
+            revision=revision,
+            tokenizer_revision=revision,
             dtype=config.dtype,
             enforce_eager=config.eager,
             tensor_parallel_size=config.tensor_parallel,
@@ -240,8 +246,9 @@ def _open(address: str, config: VLLMEngineConfig) -> Any:
             enable_prefix_caching=True,
             # White space without end is grammatical JSON, and weak models write it.
             structured_outputs_config={"backend": "xgrammar", "disable_any_whitespace": True},
+            load_format="safetensors",
             use_tqdm_on_load=False,
-            **{name: value for name, value in settings.items() if value is not None},
+            **{key: value for key, value in settings.items() if value is not None},
         )
     except (ValueError, RuntimeError, OSError) as error:
         raise PrerequisiteError(f"vLLM does not take the model {address}: {error}") from error

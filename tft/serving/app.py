@@ -12,7 +12,7 @@ import json
 import random
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from fastapi import FastAPI, Request
@@ -57,9 +57,11 @@ class Front:
     name: str
     """The name of the model, as requests give it."""
     key_digest: str
-    """SHA-256 of the key, as hexadecimal digits; the key itself is nowhere."""
+    """SHA-256 of the key, as hexadecimal digits."""
     most: int
     """Requests under way at once; the others wait, and clients take turns."""
+    template: dict[str, Any] = field(default_factory=dict)
+    """Switches of the chat template, as its engine has them."""
 
 
 class _Closed(BaseModel):
@@ -99,6 +101,7 @@ class ChatRequest(_Request):
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool = False
     response_format: _Format | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
 
 
 class ScoreRequest(_Request):
@@ -129,14 +132,20 @@ def build_app(front: Front, backend: Backend) -> FastAPI:
 
     @app.middleware("http")
     async def with_key(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        if request.url.path not in _OPEN and not _has_key(request, front.key_digest):
-            counts.requests.labels(request.url.path if request.url.path in _KNOWN else "other", 401).inc()
+        # Of the scope, because a URL is put together with what the client says of the host.
+        path = request.scope["path"]
+        if path not in _OPEN and not _has_key(request, front.key_digest):
+            counts.requests.labels(path if path in _KNOWN else "other", 401).inc()
             return _error(401, "a key is wanted: Authorization: Bearer …")
         began = time.monotonic()
-        answer = await go_on(request)
-        if request.url.path in _WORK:
-            counts.requests.labels(request.url.path, answer.status_code).inc()
-            counts.seconds.labels(request.url.path).observe(time.monotonic() - began)
+        status = 500
+        try:
+            answer = await go_on(request)
+            status = answer.status_code
+        finally:
+            if path in _WORK:
+                counts.requests.labels(path, status).inc()
+                counts.seconds.labels(path).observe(time.monotonic() - began)
         return answer
 
     @app.exception_handler(_Refusal)
@@ -153,7 +162,7 @@ def build_app(front: Front, backend: Backend) -> FastAPI:
         try:
             await backend.check()
         except Exception as error:
-            return PlainTextResponse(f"{error}\n", 503)
+            return PlainTextResponse(f"{_reason(error)}\n", 503)
         return PlainTextResponse("ok\n")
 
     @app.get("/metrics")
@@ -169,6 +178,8 @@ def build_app(front: Front, backend: Backend) -> FastAPI:
     @app.post("/v1/chat/completions")
     async def chat(body: ChatRequest) -> dict[str, Any]:
         _check_model(body.model, front.name)
+        if body.chat_template_kwargs is not None and body.chat_template_kwargs != front.template:
+            raise _Refusal(400, f"chat_template_kwargs: this tutor is served with {json.dumps(front.template)}")
         asked = _asked(body)
         async with turns.turn(body.user):
             found = await _answered(backend.generate(asked))
@@ -231,11 +242,12 @@ def _asked(body: ChatRequest) -> Asked:
         if body.response_format.json_schema is None:
             raise _Refusal(400, "response_format.json_schema: is missing")
         schema = body.response_format.json_schema.schema_
-    longest = body.max_completion_tokens or body.max_tokens or _LONGEST
+    longest = body.max_completion_tokens or body.max_tokens
     return Asked(
         tuple(Message(turn.role, turn.content) for turn in body.messages),
-        Sampling(longest, body.temperature, 0, body.logprobs, schema),
+        Sampling(longest or _LONGEST, body.temperature, 0, body.logprobs, schema),
         random.getrandbits(31) if body.seed is None else body.seed % 2**31,
+        as_room_allows=longest is None,
     )
 
 
@@ -243,7 +255,12 @@ async def _answered(call: Awaitable[Any]) -> Any:
     try:
         return await call
     except StageError as error:
-        raise _Refusal(400 if isinstance(error, RefusedError) else 503, str(error)) from None
+        raise _Refusal(400 if isinstance(error, RefusedError) else 503, _reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    """Say what went wrong: not how it came through Ray, whose errors show where they were raised."""
+    return str(getattr(error, "cause", None) or error) or type(error).__name__
 
 
 def _completion(body: ChatRequest, found: Generation) -> dict[str, Any]:

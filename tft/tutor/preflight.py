@@ -155,34 +155,31 @@ def _scores_alike(engine: Engine, prompt: tuple[Message, ...], tokens: int) -> C
 
 def _weights_alike(tutor: Tutor, ref: TutorRef, prompt: tuple[Message, ...]) -> Check:
     """Score an answer with the weights that lie here: who serves others, or rounds them, differs."""
-    folder = Path((ref.engine.tokenizer or "") if ref.engine.type == "endpoint" else ref.model_path)
-    size = sum(path.stat().st_size for path in folder.glob("*.safetensors")) if folder.is_dir() else 0
-    if ref.engine.type == "transformers":
-        return Check("weights", "skipped", "the weights here are what answers")
-    if not size:
+    if ref.weights_path is None:
         return Check("weights", "skipped", "there are no weights here to compare with")
+    size = sum(path.stat().st_size for path in Path(ref.weights_path).glob("*.safetensors"))
     if size > _LOADED:
         return Check("weights", "skipped", f"{size / (1 << 30):.0f} GiB of weights are too many to load beside it")
     from tft.engines.transformers import TransformersEngine
 
     (written,) = tutor.engine.generate([prompt], Sampling(tutor.card.roles["demonstrator"].max_tokens))
+    config = TransformersEngineConfig(template=ref.engine.template)
     try:
         (there,) = tutor.engine.score([prompt], [written.text])
-    except PrerequisiteError as error:
+        (here,) = TransformersEngine.open(ref.weights_path, "", config).score([prompt], [written.text])
+    except (PrerequisiteError, RuntimeError) as error:  # a GPU that is full is a RuntimeError
         return Check("weights", "skipped", str(error))
-    (here,) = TransformersEngine.open(str(folder), ref.fingerprint, TransformersEngineConfig()).score(
-        [prompt], [written.text]
-    )
     apart = sum(abs(one - other) for one, other in zip(there.logprobs, here.logprobs, strict=True)) / len(here.tokens)
     if apart > _WEIGHTS_TOLERANCE:
-        return Check("weights", "failed", f"an answer scores {apart:.2f} nats a token apart from {folder}",
-                     "other weights are served, or the same ones rounded: serve these, or name the tokenizer of those "
-                     "that are meant")  # fmt: skip
-    return Check("weights", "held", f"{apart:.4f} nats a token apart from {folder.name}")
+        return Check("weights", "failed", f"an answer scores {apart:.2f} nats a token apart from {ref.weights_path}",
+                     "other weights are served, or the same ones rounded: serve these, or name what is served in "
+                     "tutor.model")  # fmt: skip
+    return Check("weights", "held", f"{apart:.4f} nats a token apart from {Path(ref.weights_path).name}")
 
 
 def _keeps_schema(tutor: Tutor, prompt: tuple[Message, ...]) -> Check:
-    if all(role.answer_schema is None for role in tutor.card.roles.values()):
+    schemas = {role: it.answer_schema for role, it in tutor.card.roles.items() if it.answer_schema is not None}
+    if not schemas:
         return Check("schema", "skipped", "no role of this tutor answers in JSON")
     if not tutor.engine.guided:
         return Check("schema", "skipped", "this engine cannot hold a model to a schema; answers are read strictly")
@@ -191,7 +188,13 @@ def _keeps_schema(tutor: Tutor, prompt: tuple[Message, ...]) -> Check:
     if read.fields is None:
         return Check("schema", "failed", f"asked for a schema, it answered {found.text[:80]!r}: {read.detail}",
                      "serve it with structured output, or set engine.guided to false")  # fmt: skip
-    return Check("schema", "held", "an answer keeps to its schema")
+    for role, schema in schemas.items():
+        try:
+            tutor.engine.generate([prompt], Sampling(1, schema=schema))
+        except (PrerequisiteError, StageError) as error:
+            return Check("schema", "failed", f"the schema of the {role} is refused: {error}",
+                         "write it with what the engine's grammar knows, or set engine.guided to false")  # fmt: skip
+    return Check("schema", "held", f"an answer keeps to its schema, and those of {len(schemas)} roles are taken")
 
 
 def _has_room(tutor: Tutor, longest: dict[Role, dict[str, Any]]) -> Check:

@@ -46,6 +46,8 @@ class TutorRef:
     """How it is run."""
     cache_path: str
     """Folder of the answer cache."""
+    weights_path: str | None = None
+    """Folder of the weights that should answer, where they lie here and something else runs them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,8 +92,10 @@ def _check_tutor(draft: Draft, library: Library, content: Content, problems: lis
     if content.tutor is None:
         return
     for role, card in content.tutor.roles.items():
-        if not is_file(find_prompt(content.tutor_folders, card.prompt)):
-            place = Named(str(path), f"roles.{role}.prompt", card.prompt)
+        for key, name in (("prompt", card.prompt), ("system", card.system)):
+            if name is None or is_file(find_prompt(content.tutor_folders, name)):
+                continue
+            place = Named(str(path), f"roles.{role}.{key}", name)
             problems.append(place.problem("there is no such file below prompts/", "write the template there"))
     missing = [role for role in ("author", "demonstrator", "critic") if role not in content.tutor.roles]
     if missing:

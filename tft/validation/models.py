@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tft.config.reading import closest
 from tft.errors import Problem, UserError
-from tft.library import Library, Model
+from tft.library import Library, Model, split_revision
 from tft.validation.content import engine_of
 from tft.validation.draft import Draft, Named
 
@@ -118,20 +118,21 @@ def _ask_hub(uses: list[Use]) -> None:
 def _ask(name: str, answers: dict[str, str | None]) -> None:
     """Find out about one model: None where the hub has it, a folder where the cache has it, else the trouble."""
     from huggingface_hub import HfApi, try_to_load_from_cache
-    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        cached = try_to_load_from_cache(name, "config.json")
+        bare, revision = split_revision(name)
+        cached = try_to_load_from_cache(bare, "config.json", revision=revision)
         if isinstance(cached, str):
             answers[name] = str(Path(cached).parent.absolute())
             return
-        HfApi().model_info(name, timeout=_HUB_SECONDS)
+        HfApi().model_info(bare, revision=revision, timeout=_HUB_SECONDS)
         answers[name] = None
     except HFValidationError:
         answers[name] = "is neither in the library, nor a folder with a model, nor a name the hub could have"
     except GatedRepoError:
         answers[name] = "is on the hub, but you have no access to it"
-    except RepositoryNotFoundError:
+    except (RepositoryNotFoundError, RevisionNotFoundError):
         answers[name] = "is neither in the library, nor a folder with a model, nor on the hub"
     except Exception as error:  # the hub fails in many ways, and all of them mean: not there
         answers[name] = f"is no model here, and the hub could not be asked ({type(error).__name__})"

@@ -54,11 +54,12 @@ def check(model: TransformersEngine, novice: Path, tmp_path: Path) -> Check:
     (tmp_path / "prompts" / "ask.j2").write_text(TEMPLATE)
     (tmp_path / "tutor.yaml").write_text(yaml.safe_dump(CARD))
 
-    def checked(*quirks: str, key: str | None = None, **engine: Any) -> Preflight:
+    def checked(*quirks: str, key: str | None = None, weights: str | None = str(novice), **engine: Any) -> Preflight:
         with serve(model, key=key, quirks=quirks) as server:
             known = {"url": server.url, "tokenizer": str(novice), "context": 256, "deadline": 20, **engine}
             config = EndpointEngineConfig.model_validate(known)
-            ref = TutorRef(str(tmp_path / "tutor.yaml"), "novice", "novice", config, str(tmp_path / "cache"))
+            card, cache = str(tmp_path / "tutor.yaml"), str(tmp_path / "cache")
+            ref = TutorRef(card, "novice", "novice", config, cache, weights)
             values = usual_values("add_2", SKILL, "27+58", "#")
             longest = longest_values({"add_2": SKILL}, "999+999", 60, "#")
             return preflight(PreflightRequest(ref, values, longest))
@@ -111,14 +112,14 @@ def test_another_tokenizer_is_found(check: Check, novice: Path, tmp_path: Path) 
 
 
 def test_other_weights_are_found(check: Check, novice: Path) -> None:
-    (failure,) = check(tokenizer=str(novice.with_name("novice-b"))).failures
+    (failure,) = check(weights=str(novice.with_name("novice-b"))).failures
     assert failure.name == "weights"
     assert "apart from" in failure.detail
     assert "other weights are served" in failure.cure
 
 
 def test_what_cannot_be_checked_is_said_to_be(check: Check) -> None:
-    found = {it.name: it.outcome for it in check(tokenizer=None, context=None, guided=False).checks}
+    found = {it.name: it.outcome for it in check(tokenizer=None, context=None, guided=False, weights=None).checks}
     assert found == {
         "answers": "held", "length": "held", "deterministic": "held", "template": "skipped", "logprobs": "skipped",
         "weights": "skipped", "schema": "skipped", "context": "skipped",
