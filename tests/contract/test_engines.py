@@ -15,6 +15,7 @@ from tests.remote import VLLM, elsewhere, needs_vllm
 from tft.config.campaign import EndpointEngineConfig, TransformersEngineConfig
 from tft.engines.endpoint import EndpointEngine
 from tft.engines.transformers import TransformersEngine
+from tft.errors import RefusedError
 from tft.ports import Engine, Generation, Sampling
 from tft.records import Message
 
@@ -177,6 +178,15 @@ def test_log_probabilities_of_rows_are_those_of_answers(engine: Engine, tokenize
     found, short = engine.logprobs([row, row[:1]])
     assert (len(found), short) == (len(row) - 1, [])
     assert found[-len(score.tokens) :] == pytest.approx(score.logprobs, abs=1e-4)
+
+
+def test_what_is_refused_spoils_nothing_after_it(engine: Engine, request: pytest.FixtureRequest) -> None:
+    if request.node.callspec.params["engine"] == "endpoint":
+        pytest.skip("what an endpoint refuses is its own business; see test_endpoint.py")
+    with pytest.raises(RefusedError):
+        engine.logprobs([[1, 10**6]])
+    (found,) = engine.generate(ask("3+4"), GREEDY)
+    assert found.finished
 
 
 def test_steps_are_counted(engine: Engine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -97,6 +98,39 @@ def test_no_route_works_without_the_key(served: Served, headers: dict[str, str])
             assert client.get(path).status_code == 401, path
             assert client.post(path, json={"model": "abacus"}).status_code == 401, path
         assert client.get("/health").status_code == 200
+
+
+def test_a_refusal_is_told_in_a_sentence(served: Served) -> None:
+    body = {"model": "abacus", "messages": [{"role": "user", "content": "3+4"}], "max_tokens": 9999}
+    with httpx2.Client(base_url=served.url, headers={"Authorization": f"Bearer {KEY}"}) as client:
+        answer = client.post("/chat/completions", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"].startswith("max_tokens: 9999 were asked for, and of 256 in the context")
+
+
+def test_the_key_is_in_no_process_that_was_started(served: Served) -> None:
+    (replica,) = served.replicas()
+    assert KEY.encode() not in Path(f"/proc/{replica}/environ").read_bytes()
+
+
+def test_a_client_that_hangs_up_spoils_nothing(served: Served) -> None:
+    body = {"model": "abacus", "messages": [{"role": "user", "content": "123+456"}], "max_tokens": 64}
+    with httpx2.Client(base_url=served.url, headers={"Authorization": f"Bearer {KEY}"}, timeout=0.02) as client:
+        for _ in range(20):
+            with contextlib.suppress(httpx2.TimeoutException):
+                client.post("/chat/completions", json=body)
+    (found,) = served.engine().generate(QUESTIONS[:1], Sampling(64))
+    assert found.finished
+
+
+def test_what_cannot_be_served_is_said_before_anything_starts(free_port: int) -> None:
+    for words, code, told in (
+        (["nonsense"], 2, "there is no tutor of this name"),
+        (["abacus", "--set", "serve.replicas=900"], 3, "need 900.5 CPUs, and the cluster has"),
+    ):
+        command = [sys.executable, "-m", "tft", "serve", *words, "--port", str(free_port + 1)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert (done.returncode, told in done.stderr) == (code, True), done.stderr
 
 
 def test_it_listens_on_this_machine_alone(served: Served) -> None:

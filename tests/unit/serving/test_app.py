@@ -87,10 +87,8 @@ def test_a_chat_is_what_the_engine_answers(app: FastAPI, small: TransformersEngi
     assert sum(it["logprob"] for it in choice["logprobs"]["content"]) == pytest.approx(expected.logprob)
     assert found["usage"]["prompt_tokens"] == expected.prompt_tokens
     assert found["usage"]["completion_tokens"] == expected.tokens
-    assert (
-        "logprobs" not in ask(app, "POST", "/v1/chat/completions", CHAT).json()["choices"][0]
-        or not ask(app, "POST", "/v1/chat/completions", CHAT).json()["choices"][0]["logprobs"]
-    )
+    plain = ask(app, "POST", "/v1/chat/completions", CHAT).json()["choices"][0]
+    assert plain["logprobs"] is None
 
 
 def test_what_is_cut_off_is_said_to_be(app: FastAPI) -> None:
@@ -130,6 +128,7 @@ def test_tokens_are_scored(app: FastAPI, small: TransformersEngine) -> None:
         ({"max_tokens": 0}, 400, "max_tokens"),
         ({"max_tokens": 9999}, 400, "max_tokens: 9999 were asked for"),
         ({"temperature": -1}, 400, "temperature"),
+        ({"chat_template_kwargs": {"enable_thinking": False}}, 400, "this tutor is served with {}"),
         ({"response_format": {"type": "json_schema"}}, 400, "json_schema"),
         ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}}, 400,
          "cannot be held to a schema"),
@@ -139,6 +138,30 @@ def test_what_cannot_be_done_is_refused_by_name(app: FastAPI, change: dict[str, 
     answer = ask(app, "POST", "/v1/chat/completions", {**CHAT, **change})
     assert answer.status_code == status
     assert told in answer.json()["error"]["message"]
+
+
+def test_switches_that_are_its_own_are_taken(backend: Here) -> None:
+    app = build_app(Front("novice", key_digest(KEY), 8, {"loud": True}), backend)
+    assert ask(app, "POST", "/v1/chat/completions", {**CHAT, "chat_template_kwargs": {"loud": True}}).status_code == 200
+    assert ask(app, "POST", "/v1/chat/completions", CHAT).status_code == 200
+    assert ask(app, "POST", "/v1/chat/completions", {**CHAT, "chat_template_kwargs": {}}).status_code == 400
+
+
+def test_without_a_length_the_answer_has_the_room_there_is(app: FastAPI) -> None:
+    body = {name: value for name, value in CHAT.items() if name != "max_tokens"}
+    assert ask(app, "POST", "/v1/chat/completions", body).json()["choices"][0]["finish_reason"] == "stop"
+
+
+def test_a_reason_is_told_without_the_way_it_came(app: FastAPI, backend: Here) -> None:
+    class FromFarAwayError(StageError):
+        cause = StageError("the reason")
+
+    async def fail(_: Asked) -> Generation:
+        raise FromFarAwayError("Traceback of a machine at 10.0.0.1\nthe reason")
+
+    backend.generate = fail  # type: ignore[method-assign]
+    answer = ask(app, "POST", "/v1/chat/completions", CHAT)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (503, "the reason")
 
 
 def test_models_are_listed(app: FastAPI) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -96,6 +97,57 @@ def test_an_engine_that_takes_calls_side_by_side_is_not_kept_waiting(small: Tran
     assert first.result(20).text != second.result(20).text
 
 
+def test_who_gives_up_takes_nobody_along(small: TransformersEngine) -> None:
+    engine = Watched(small)
+    engine.gate.clear()
+    desk = Desk(engine)
+    under_way = desk.generate(asked("3+4"))
+    while not engine.batches:
+        pass
+    queued, other = desk.generate(asked("9*9")), desk.generate(asked("8-3"))
+    assert not under_way.cancel()
+    assert queued.cancel()
+    engine.gate.set()
+    assert other.result(20).finished
+    assert under_way.result(20).finished
+    assert desk.generate(asked("3+4")).result(20).finished
+
+
+def test_one_bad_row_spoils_no_other(small: TransformersEngine) -> None:
+    engine = Watched(small)
+    engine.gate.clear()
+    desk = Desk(engine)
+    first = desk.generate(asked("3+4"))
+    scores = [desk.logprobs(row) for row in ([1, 5, 6], [1, 9999], [1, 7])]
+    engine.gate.set()
+    assert first.result(20).finished
+    assert len(scores[0].result(20)) == 2
+    with pytest.raises(RefusedError, match="tokens go from 0 to"):
+        scores[1].result(20)
+    assert len(scores[2].result(20)) == 1
+    desk.check()
+
+
+def test_an_engine_that_fails_at_once_is_found_out(small: TransformersEngine) -> None:
+    engine = Watched(small)
+    engine.trouble = RuntimeError("the device is gone")
+    desk = Desk(engine)
+    with pytest.raises(StageError):
+        desk.generate(asked("3+4")).result(20)
+    desk.check()
+    for _ in range(100):
+        if len(engine.batches) > 1:
+            break
+        threading.Event().wait(0.05)
+    with pytest.raises(StageError, match="the engine fails: the tutor cannot answer: the device is gone"):
+        for _ in range(20):
+            threading.Event().wait(0.05)
+            desk.check()
+    engine.trouble = None
+    assert desk.generate(asked("3+4")).result(20).finished
+    desk.check()
+
+
 def test_a_failure_reaches_all_who_wait_and_the_next_is_served(small: TransformersEngine) -> None:
     engine = Watched(small)
     engine.trouble = RuntimeError("out of memory")
@@ -110,6 +162,9 @@ def test_what_does_not_fit_is_refused_at_once(small: TransformersEngine) -> None
     desk = Desk(small)
     with pytest.raises(RefusedError, match="max_tokens: 9999 were asked for, and of"):
         desk.generate(asked("3+4", Sampling(9999)))
+    assert desk.generate(replace(asked("3+4", Sampling(9999)), as_room_allows=True)).result(20).finished
+    with pytest.raises(RefusedError, match="prompt: it has 9999 tokens, and the context"):
+        desk.logprobs([1] * 9999)
     with pytest.raises(RefusedError, match="schema"):
         desk.generate(asked("3+4", Sampling(24, schema={"type": "object"})))
 
