@@ -123,12 +123,19 @@ def test_a_client_that_hangs_up_spoils_nothing(served: Served) -> None:
     assert found.finished
 
 
-def test_what_cannot_be_served_is_said_before_anything_starts(free_port: int) -> None:
+def test_what_cannot_be_served_is_said_before_anything_starts(served: Served) -> None:
+    taken = served.root.rpartition(":")[2]
+    free = str(int(taken) - 1)
     for words, code, told in (
         (["nonsense"], 2, "there is no tutor of this name"),
-        (["abacus", "--set", "serve.replicas=900"], 3, "need 900.5 CPUs, and the cluster has"),
+        (["abacus", "--port", taken], 3, f"nobody can listen at 127.0.0.1:{taken}"),
+        (
+            ["abacus", "--port", free, "--set", "serve.replicas=900"],
+            3,
+            "need 900.5 CPUs, and the cluster has",
+        ),
     ):
-        command = [sys.executable, "-m", "tft", "serve", *words, "--port", str(free_port + 1)]
+        command = [sys.executable, "-m", "tft", "serve", *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert (done.returncode, told in done.stderr) == (code, True), done.stderr
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -181,6 +182,8 @@ def serving(served: Served, key: str, host: str, port: int, address: str | None 
         PrerequisiteError: if it cannot be started.
     """
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    if address is None:
+        _refuse_taken(host, port)
     start_ray(address)
     try:
         _refuse_what_does_not_fit(served)
@@ -199,7 +202,9 @@ def _running(served: Served, digest: str, host: str, port: int) -> Iterator[None
             serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port}, logging_config=_QUIET)
             serve.run(build_application(served, digest), name=_APPLICATION, route_prefix="/", logging_config=_QUIET)
         except (RuntimeError, RayServeException, TimeoutError) as error:
-            raise PrerequisiteError(f"{served.name} cannot be served: {error}") from error
+            # Ray's errors show where they were raised; what was raised is what helps.
+            why = getattr(error, "cause", None) or error
+            raise PrerequisiteError(f"{served.name} cannot be served: {why}") from error
         yield
     finally:
         # The replicas finish within their own time, which may be longer than Ray waits for that.
@@ -208,6 +213,14 @@ def _running(served: Served, digest: str, host: str, port: int) -> Iterator[None
         while serve.status().applications and time.monotonic() < over:
             time.sleep(0.2)
         serve.shutdown()
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except OSError as error:
+        raise PrerequisiteError(f"nobody can listen at {host}:{port}: {error}; name another with --port") from error
 
 
 def _refuse_what_does_not_fit(served: Served) -> None:
