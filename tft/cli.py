@@ -34,7 +34,6 @@ _SET = click.option(
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _OUT = click.option("--out", type=click.Path(path_type=Path), help="Run directory; runs/<campaign> unless given.")
-_KEY = "TFT_SERVE_KEY"
 _EPILOG = "Exit codes: 0 done, 1 the campaign failed, 2 the input is wrong, 3 the machine cannot, 130 interrupted."
 
 
@@ -199,7 +198,7 @@ def serve_tutor(
     TUTOR is a tutor that `tft ls` lists. The key is that of the environment variable TFT_SERVE_KEY, or a new one.
     --set engine=vllm, model=…, name=… and serve.replicas=… say what is served, and how.
     """
-    from tft.config.cards import ServeUse
+    from tft.config.cards import SERVE_KEY, ServeUse
     from tft.config.reading import parse_config, set_value
 
     values: dict[str, Any] = {"use": tutor}
@@ -218,10 +217,10 @@ def serve_tutor(
         click.echo(ray_service(use, served), nl=False)
         return
     # Out of the environment, which every process that is started inherits.
-    key = os.environ.pop(_KEY, None)
+    key = os.environ.pop(SERVE_KEY, None)
     if not key:
         key = secrets.token_urlsafe(24)
-        click.echo(f"export {_KEY}={key}")
+        click.echo(f"export {SERVE_KEY}={key}")
     click.echo("starting …", err=True)
     from tft.cluster import open_serving
 

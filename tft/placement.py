@@ -51,7 +51,7 @@ def share_out(cluster: RayCluster, engine: EngineConfig, students: int, nodes: l
     Raises:
         UserError: if the tutor's model does not fit on one machine, or leaves no GPU to the students.
     """
-    total, wanted = sum(nodes), _wanted(engine)
+    total, wanted = sum(nodes), gpus_wanted(engine)
     if total and cluster.tutor_gpus is None and wanted > max(nodes):
         raise UserError(Problem(
             f"the tutor's model is shared over {wanted} GPUs, and no machine has more than {max(nodes)}",
@@ -92,10 +92,11 @@ def gpus_here() -> int:
     return len([path for path in Path("/dev").glob("nvidia[0-9]*") if path.name.removeprefix("nvidia").isdigit()])
 
 
-def _wanted(engine: EngineConfig) -> int:
-    if engine.type == "endpoint":
-        return 0
-    return engine.tensor_parallel * engine.pipeline_parallel if engine.type == "vllm" else 1
+def gpus_wanted(engine: EngineConfig) -> int:
+    """Say how many GPUs a tutor takes where there are any."""
+    if engine.type == "vllm":
+        return engine.gpus
+    return 0 if engine.type == "endpoint" else 1
 
 
 def _told(gpus: float) -> str:

@@ -16,6 +16,7 @@ from tft.config.cards import ServeConfig, ServeUse, SkillCard, choose_skills
 from tft.errors import Problem, UserError
 from tft.exams import Splits, Suite, make_splits, read_suite
 from tft.library import Library, fetch_weights, load_items, read_tutor
+from tft.placement import gpus_wanted
 from tft.ports import ItemSource
 from tft.records import Item, digest
 from tft.student import StudentRef
@@ -175,9 +176,7 @@ class Served:
     @property
     def gpus(self) -> float:
         """GPUs a copy, where there are any."""
-        engine = self.tutor.engine
-        shared = engine.tensor_parallel * engine.pipeline_parallel if engine.type == "vllm" else 1
-        return float(shared) if self.config.gpus is None else self.config.gpus
+        return float(gpus_wanted(self.tutor.engine)) if self.config.gpus is None else self.config.gpus
 
 
 def find_served(use: ServeUse) -> Served:

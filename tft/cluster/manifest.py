@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from tft import __version__
+from tft.config.campaign import STRUCTURED_OUTPUTS
+from tft.config.cards import SERVE_KEY
 
 if TYPE_CHECKING:
     from tft.config.campaign import EngineConfig
     from tft.config.cards import ServeUse
     from tft.preparation import Served
+
+
+APPLICATION = "tft-tutor"
+"""What Ray Serve calls the application of a served tutor."""
 
 
 def vllm_command(model: str, name: str, engine: EngineConfig, host: str, port: int) -> str:
@@ -26,7 +32,7 @@ def vllm_command(model: str, name: str, engine: EngineConfig, host: str, port: i
         "host": host,
         "port": port,
         "served-model-name": name,
-        "structured-outputs-config": json.dumps({"backend": "xgrammar", "disable_any_whitespace": True}),
+        "structured-outputs-config": json.dumps(STRUCTURED_OUTPUTS),
     }
     if engine.type == "vllm":
         options |= {
@@ -38,7 +44,7 @@ def vllm_command(model: str, name: str, engine: EngineConfig, host: str, port: i
             "gpu-memory-utilization": engine.gpu_memory,
             "block-size": engine.block_size,
         }
-    words = [f'VLLM_API_KEY="$TFT_SERVE_KEY" vllm serve {shlex.quote(model)}']
+    words = [f'VLLM_API_KEY="${SERVE_KEY}" vllm serve {shlex.quote(model)}']
     words += [f"--{option} {shlex.quote(str(value))}" for option, value in options.items() if value is not None]
     if engine.template:
         words.append(f"--default-chat-template-kwargs {shlex.quote(json.dumps(engine.template))}")
@@ -57,17 +63,16 @@ def ray_service(use: ServeUse, served: Served) -> str:
     config = served.config
     label = "".join(letter if letter.isalnum() else "-" for letter in served.name.lower()).strip("-")
     application = {
-        "name": "tft-tutor",
+        "name": APPLICATION,
         "import_path": "tft.cluster.serving:application",
         "route_prefix": "/",
         "args": use.model_dump(mode="json", exclude_unset=True),
     }
-    key = {"name": "TFT_SERVE_KEY", "valueFrom": {"secretKeyRef": {"name": f"tft-{label}", "key": "key"}}}
+    key = {"name": SERVE_KEY, "valueFrom": {"secretKeyRef": {"name": f"tft-{label}", "key": "key"}}}
     container = {"image": f"tft:{__version__}", "env": [key]}
     limits = {"cpu": max(1, math.ceil(config.cpus))}
     if served.tutor.engine.type == "vllm" or config.gpus:
         limits["nvidia.com/gpu"] = math.ceil(served.gpus)
-    most = config.most or config.replicas
     manifest = {
         "apiVersion": "ray.io/v1",
         "kind": "RayService",
@@ -75,7 +80,7 @@ def ray_service(use: ServeUse, served: Served) -> str:
         "spec": {
             "serveConfigV2": yaml.safe_dump({"applications": [application]}, sort_keys=False),
             "rayClusterConfig": {
-                "enableInTreeAutoscaling": most > config.replicas,
+                "enableInTreeAutoscaling": config.at_most > config.replicas,
                 "headGroupSpec": {
                     # The operator comes to the head from another pod.
                     "rayStartParams": {"dashboard-host": "0.0.0.0"},  # noqa: S104
@@ -85,7 +90,7 @@ def ray_service(use: ServeUse, served: Served) -> str:
                     "groupName": "tutors",
                     "replicas": config.replicas,
                     "minReplicas": config.replicas,
-                    "maxReplicas": most,
+                    "maxReplicas": config.at_most,
                     "rayStartParams": {},
                     "template": {"spec": {"containers": [
                         {"name": "tutor", **container, "resources": {"limits": limits, "requests": limits}}

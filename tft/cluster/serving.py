@@ -18,13 +18,14 @@ import ray
 from ray import serve
 from ray.serve.exceptions import RayServeException
 
-from tft import plugins
+from tft.cluster.manifest import APPLICATION
 from tft.cluster.ray import start_ray
-from tft.config.cards import ServeUse
+from tft.config.cards import SERVE_KEY, ServeUse
 from tft.config.reading import parse_config
 from tft.errors import PrerequisiteError, StageError
 from tft.preparation import Served, find_served
 from tft.serving import Asked, Desk, Front, build_app, key_digest
+from tft.tutor import open_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from tft.ports import Generation
     from tft.tutor import TutorRef
 
-KEY = "TFT_SERVE_KEY"
-"""Environment variable that holds the key of a served tutor."""
 _EVERY = 5.0
 """Seconds between two looks at a replica; after three bad ones it is replaced."""
 _LOOK = 10.0
@@ -43,7 +42,6 @@ _LOOKERS = 8
 _FRONT_AT_ONCE = 100_000
 _FRONT_CPUS = 0.5
 _QUIET = {"enable_access_log": False, "log_level": "WARNING"}
-_APPLICATION = "tft-tutor"
 
 
 class Replica:
@@ -53,8 +51,7 @@ class Replica:
         import torch
 
         torch.set_num_threads(config.threads)
-        engine = plugins.load("tft.engines", tutor.engine.type).open(tutor.model_path, tutor.fingerprint, tutor.engine)
-        self._desk = Desk(engine, callers=config.ongoing)
+        self._desk = Desk(open_engine(tutor), callers=config.ongoing)
 
     async def generate(self, asked: Asked) -> Generation:
         """Answer a conversation."""
@@ -113,9 +110,9 @@ def application(arguments: dict[str, Any]) -> serve.Application:
         PrerequisiteError: if the environment has no key, or the model cannot be reached.
         UserError: if a name leads nowhere.
     """
-    key = os.environ.get(KEY)
+    key = os.environ.get(SERVE_KEY)
     if not key:
-        raise PrerequisiteError(f"the environment variable {KEY} has no key; nothing is served without one")
+        raise PrerequisiteError(f"the environment variable {SERVE_KEY} has no key; nothing is served without one")
     return build_application(find_served(parse_config(ServeUse, arguments, "args")), key_digest(key))
 
 
@@ -127,11 +124,11 @@ def build_application(served: Served, digest: str) -> serve.Application:
         digest: of the key.
     """
     config = served.config
-    most = config.most or config.replicas
     scaling: dict[str, Any] = {"num_replicas": config.replicas}
-    if most > config.replicas:
+    if config.at_most > config.replicas:
         scaling = {"autoscaling_config": {
-            "min_replicas": config.replicas, "max_replicas": most, "target_ongoing_requests": config.ongoing / 2,
+            "min_replicas": config.replicas, "max_replicas": config.at_most,
+            "target_ongoing_requests": config.ongoing / 2,
         }}  # fmt: skip
     replicas = serve.deployment(
         Replica,
@@ -153,7 +150,7 @@ def build_application(served: Served, digest: str) -> serve.Application:
         ray_actor_options={"num_cpus": _FRONT_CPUS},
         graceful_shutdown_timeout_s=config.drain,
     )
-    page = Front(served.name, digest, most * config.ongoing, served.tutor.engine.template)
+    page = Front(served.name, digest, config.at_most * config.ongoing, served.tutor.engine.template)
     return front.bind(replicas.bind(served.tutor, config), page)
 
 
@@ -200,7 +197,7 @@ def _running(served: Served, digest: str, host: str, port: int) -> Iterator[None
     try:
         try:
             serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port}, logging_config=_QUIET)
-            serve.run(build_application(served, digest), name=_APPLICATION, route_prefix="/", logging_config=_QUIET)
+            serve.run(build_application(served, digest), name=APPLICATION, route_prefix="/", logging_config=_QUIET)
         except (RuntimeError, RayServeException, TimeoutError) as error:
             # Ray's errors show where they were raised; what was raised is what helps.
             why = getattr(error, "cause", None) or error
@@ -208,7 +205,7 @@ def _running(served: Served, digest: str, host: str, port: int) -> Iterator[None
         yield
     finally:
         # The replicas finish within their own time, which may be longer than Ray waits for that.
-        serve.delete(_APPLICATION, _blocking=False)
+        serve.delete(APPLICATION, _blocking=False)
         over = time.monotonic() + served.config.drain
         while serve.status().applications and time.monotonic() < over:
             time.sleep(0.2)

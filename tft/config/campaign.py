@@ -53,18 +53,27 @@ Adapter = Annotated[
 ]
 
 
-class TransformersEngineConfig(Frozen):
+class _ModelEngineConfig(Frozen):
+    """What all engines take."""
+
+    template: dict[str, Any] = Field(default_factory=dict)
+    """Switches of the model's chat template, such as ``{enable_thinking: false}``."""
+
+
+class TransformersEngineConfig(_ModelEngineConfig):
     """Run a model with transformers, in the campaign's own processes."""
 
     type: Literal["transformers"] = "transformers"
     """Says that this is transformers."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 512
     """Rows that run together. Part of the identity: the last bit of a sum depends on it."""
-    template: dict[str, Any] = Field(default_factory=dict)
-    """Switches of the model's chat template, such as ``{enable_thinking: false}``."""
 
 
-class VLLMEngineConfig(Frozen):
+STRUCTURED_OUTPUTS: dict[str, Any] = {"backend": "xgrammar", "disable_any_whitespace": True}
+"""How vLLM holds a model to a schema. White space without end is grammatical JSON, and weak models write it."""
+
+
+class VLLMEngineConfig(_ModelEngineConfig):
     """Run a model on vLLM, in the tutor's process."""
 
     type: Literal["vllm"] = "vllm"
@@ -75,8 +84,6 @@ class VLLMEngineConfig(Frozen):
     """GPUs that share each layer."""
     pipeline_parallel: Annotated[int, Field(ge=1)] = 1
     """Groups of GPUs that share the layers."""
-    template: dict[str, Any] = Field(default_factory=dict)
-    """Switches of the model's chat template, such as ``{enable_thinking: false}``."""
     context: Annotated[int, Field(ge=16)] | None = None
     """Tokens that prompt and answer may have together; None means what the model takes."""
     sequences: Annotated[int, Field(ge=1)] | None = execution(None)
@@ -90,8 +97,13 @@ class VLLMEngineConfig(Frozen):
     eager: bool = execution(False)
     """Do not compile: starts sooner, and runs slower on a GPU."""
 
+    @property
+    def gpus(self) -> int:
+        """GPUs that share the model."""
+        return self.tensor_parallel * self.pipeline_parallel
 
-class EndpointEngineConfig(Frozen):
+
+class EndpointEngineConfig(_ModelEngineConfig):
     """Ask a model behind an OpenAI-compatible server: one of ``tft serve``, of vLLM, or of somebody else."""
 
     type: Literal["endpoint"] = "endpoint"
@@ -105,8 +117,6 @@ class EndpointEngineConfig(Frozen):
     tokenizer: str | None = None
     """The model's tokenizer, to count and to score: a library name, a path or a hub name; None means that only the
     endpoint has it, prompts are then counted by an upper bound, and nothing can be scored."""
-    template: dict[str, Any] = Field(default_factory=dict)
-    """Switches of the model's chat template, such as ``{enable_thinking: false}``."""
     context: Annotated[int, Field(ge=16)] | None = None
     """Tokens that prompt and answer may have together; longer requests are not made. None means that it is not
     known here."""

@@ -82,6 +82,10 @@ class RoleCard(Frozen):
         return texts & set(schema.get("required", ()))
 
 
+SERVE_KEY = "TFT_SERVE_KEY"
+"""Environment variable with the key of a served tutor."""
+
+
 class ServeConfig(Frozen):
     """How ``tft serve`` runs a tutor."""
 
@@ -99,6 +103,11 @@ class ServeConfig(Frozen):
     """Requests at a copy at once; with more, clients take turns."""
     drain: Annotated[float, Field(ge=0)] = 120.0
     """Seconds that a copy which is to end has to finish what it began."""
+
+    @property
+    def at_most(self) -> int:
+        """Most copies there may be."""
+        return self.most or self.replicas
 
     @model_validator(mode="after")
     def _most_is_most(self) -> ServeConfig:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tft.config.campaign import STRUCTURED_OUTPUTS
 from tft.engines.encoding import PromptEncoder, name_template, row_seeds, score_answers
 from tft.errors import PrerequisiteError, RefusedError, StageError
 from tft.library import split_revision
@@ -68,9 +69,8 @@ class VLLMEngine:
         """Weights, version and number format: what decides an answer, but for what runs together."""
         from vllm import __version__
 
-        parallel = self._config.tensor_parallel * self._config.pipeline_parallel
         named = name_template(self._config.template)
-        return f"{self._fingerprint}/vllm/{__version__}/{self._config.dtype}/{parallel}{named}"
+        return f"{self._fingerprint}/vllm/{__version__}/{self._config.dtype}/{self._config.gpus}{named}"
 
     @property
     def context(self) -> int | None:
@@ -244,8 +244,7 @@ def _open(address: str, config: VLLMEngineConfig) -> Any:
             tensor_parallel_size=config.tensor_parallel,
             pipeline_parallel_size=config.pipeline_parallel,
             enable_prefix_caching=True,
-            # White space without end is grammatical JSON, and weak models write it.
-            structured_outputs_config={"backend": "xgrammar", "disable_any_whitespace": True},
+            structured_outputs_config=STRUCTURED_OUTPUTS,
             load_format="safetensors",
             use_tqdm_on_load=False,
             **{key: value for key, value in settings.items() if value is not None},
@@ -273,6 +272,6 @@ def _environment(config: VLLMEngineConfig) -> dict[str, str]:
     found = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
     if config.cpu_cache_gib is not None:
         found["VLLM_CPU_KVCACHE_SPACE"] = str(config.cpu_cache_gib)
-    if config.tensor_parallel * config.pipeline_parallel == 1:
+    if config.gpus == 1:
         found["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     return found

@@ -4,7 +4,7 @@ from tft.tutor.allowance import NO_LIMIT, Allowance
 from tft.tutor.cache import AnswerCache
 from tft.tutor.judging import Pair, Preference, prefer
 from tft.tutor.preflight import Check, Preflight, PreflightRequest, preflight
-from tft.tutor.roles import Answers, Tutor, TutorRef, open_tutor
+from tft.tutor.roles import Answers, Tutor, TutorRef, open_engine, open_tutor
 
 __all__ = [
     "NO_LIMIT",
@@ -18,6 +18,7 @@ __all__ = [
     "PreflightRequest",
     "Tutor",
     "TutorRef",
+    "open_engine",
     "open_tutor",
     "prefer",
     "preflight",

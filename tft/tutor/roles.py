@@ -186,12 +186,19 @@ def _repair(prompt: tuple[Message, ...], answer: Generation, read: Read) -> tupl
     return (*prompt, Message("assistant", answer.text), Message("user", wrong))
 
 
+def open_engine(tutor: TutorRef) -> Engine:
+    """Open the engine of a tutor, without its prompts and its cache."""
+    opened: Engine = plugins.load("tft.engines", tutor.engine.type).open(
+        tutor.model_path, tutor.fingerprint, tutor.engine
+    )
+    return opened
+
+
 @lru_cache(maxsize=2)
 def open_tutor(tutor: TutorRef) -> Tutor:
     """Open a tutor, once a process."""
     card, folders = read_tutor(Path(tutor.card_path))
-    engine = plugins.load("tft.engines", tutor.engine.type).open(tutor.model_path, tutor.fingerprint, tutor.engine)
-    return Tutor(card, folders, engine, AnswerCache(Path(tutor.cache_path)))
+    return Tutor(card, folders, open_engine(tutor), AnswerCache(Path(tutor.cache_path)))
 
 
 def _usage(answers: Sequence[Generation], *, cached: bool) -> Usage:
