@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.results import Row
-from tft.config.campaign import FullAdapter, TutorUse
+from tft.config.adapters import FullAdapter
+from tft.config.campaign import TutorUse
 from tft.library import Library, load_items, shipped
 from tft.ports import Sampling
 from tft.preparation import find_tutor

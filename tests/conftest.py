@@ -38,7 +38,7 @@ def tokenizer(novice: Path) -> PreTrainedTokenizerBase:
 @pytest.fixture(scope="session")
 def ada(novice: Path) -> StudentRef:
     """Give a student that has learned nothing yet and trains every weight."""
-    from tft.config.campaign import FullAdapter
+    from tft.config.adapters import FullAdapter
     from tft.library import fingerprint_model
     from tft.student import StudentRef
 

@@ -147,8 +147,13 @@ class _Handler(BaseHTTPRequestHandler):
         }  # fmt: skip
 
     def _score(self, body: dict[str, Any]) -> dict[str, Any]:
-        (given,) = self.server.engine.logprobs([body["prompt"]])
+        tokens = body["prompt"][1:]
+        (top,) = self.server.engine.top_logprobs([body["prompt"]], [1], body["prompt_logprobs"] or 1)
+        given = top.chosen.tolist()
         if "shifted" in self.server.quirks:
             given = given[1:] + given[:1]
-        rows = [{str(token): {"logprob": it}} for token, it in zip(body["prompt"][1:], given, strict=True)]
+        rows = [{str(token): {"logprob": it}} for token, it in zip(tokens, given, strict=True)]
+        if body["prompt_logprobs"]:
+            for row, ids, likely in zip(rows, top.ids.tolist(), top.logprobs.tolist(), strict=True):
+                row.update({str(token): {"logprob": it} for token, it in zip(ids, likely, strict=True)})
         return {"choices": [{"prompt_logprobs": [None, *rows]}], "usage": {}}

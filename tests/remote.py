@@ -37,7 +37,7 @@ class RemoteEngine:
         return answer
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("generate", "score", "count", "logprobs"):
+        if name in ("generate", "score", "count", "logprobs", "encode", "top_logprobs"):
             return partial(self._call, name)
         return self._call(name)
 

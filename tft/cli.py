@@ -183,6 +183,24 @@ def examine(model: str, curriculum: str, suites: tuple[str, ...], items: int, as
         _print_exam(found)
 
 
+@main.command()
+@click.argument("run")
+@click.argument("student")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; it may not exist yet.")
+@click.option("--adapter", is_flag=True, help="Write the adapter alone, for PEFT, and not a merged model.")
+def export(run: str, student: str, out: Path, adapter: bool) -> None:
+    """Write a taught student as a model that needs nothing of this package.
+
+    RUN is a run directory, or its name below runs/; STUDENT the id of one of its students.
+    """
+    from tft.library import Library
+
+    folder = _find_run(run)
+    from tft.exporting import export_student  # torch takes seconds
+
+    click.echo(str(export_student(Library(Path.cwd()), folder, student, out, adapter=adapter)))
+
+
 @main.command("serve")
 @click.argument("tutor")
 @_SET

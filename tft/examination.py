@@ -10,17 +10,20 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tft.config.campaign import ExamsConfig, FullAdapter, LoraAdapter
+from tft.config.adapters import BottleneckAdapter, FullAdapter, LoraAdapter
+from tft.config.campaign import ExamsConfig
 from tft.errors import Problem, UserError
 from tft.exams import make_splits, read_suite
 from tft.exams.examiner import SitRequest, sit
 from tft.library import fetch_weights, fingerprint_model, is_file, load_items
 from tft.statistics import wilson_interval
 from tft.student import StudentRef
+from tft.student.bottleneck import CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tft.config.adapters import AnyAdapter
     from tft.config.cards import GraderConfig
     from tft.library import Library
     from tft.records import Answered, Item
@@ -44,7 +47,7 @@ def examine(library: Library, model: str, curriculum: str, suites: Sequence[str]
     Raises:
         UserError: if a name leads nowhere.
     """
-    student = _student(library, model)
+    student = find_student(library, model)
     card, folder = library.curriculum(curriculum)
     source = load_items((folder / card.items).resolve())
     # The two other splits are not sat here; they only have to be drawn.
@@ -90,23 +93,31 @@ def _measure(answers: Sequence[Answered]) -> dict[str, Any]:
     return {"score": right / len(answers), "low": low, "high": high, "n": len(answers)}
 
 
-def _student(library: Library, name: str) -> StudentRef:
+def find_student(library: Library, name: str) -> StudentRef:
+    """Resolve a model, or the folder of a student that a campaign has taught.
+
+    Raises:
+        UserError: if it leads nowhere.
+    """
     folder = Path(name.removeprefix("path:")).expanduser()
-    if is_file(folder / "adapter_config.json"):
-        return _adapted(folder.resolve())
+    for config, key, adapter in (
+        ("adapter_config.json", "base_model_name_or_path", LoraAdapter()),
+        (CONFIG, "base", BottleneckAdapter()),
+    ):
+        if is_file(folder / config):
+            return _adapted(folder.resolve(), str(json.loads((folder / config).read_text())[key]), adapter)
     address, fingerprint = fetch_weights(library.model(name, key="MODEL"), "MODEL")
     return StudentRef("examined", address, fingerprint, FullAdapter())
 
 
-def _adapted(folder: Path) -> StudentRef:
-    """Open what a campaign saved of a student that learned by an adapter."""
+def _adapted(folder: Path, base: str, adapter: AnyAdapter) -> StudentRef:
+    """Open what a campaign saved of a student that learned by an adapter; of any that PEFT reads, whatever its name."""
     manifest = folder / "manifest.json"
     if not is_file(manifest):
         remedy = "name a folder students/<id>/final of a run, or merge the adapter into its model"
         raise UserError(Problem("is an adapter without a manifest", key="MODEL", value=str(folder), remedy=remedy))
-    base = str(json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"])
     if not is_file(Path(base) / "config.json"):
         remedy = "put the base model there again"
         raise UserError(Problem("the base model of this adapter is gone", key="MODEL", value=base, remedy=remedy))
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
-    return StudentRef("examined", base, fingerprint_model(base), LoraAdapter(), str(folder), digest)
+    return StudentRef("examined", base, fingerprint_model(base), adapter, str(folder), digest)

@@ -124,7 +124,7 @@ class Library:
                     tutor, folders = read_tutor(card)
                     if tutor.model is not None:
                         return self.model(tutor.model, card_folders=folders)
-        for base in (*card_folders, self.beside, Path()):
+        for base in (*card_folders, self.beside, Path(), Path(os.environ.get("TFT_DATA", ""))):
             folder = (base or Path()) / expand(bare)
             if is_file(folder / "config.json"):
                 return Model(name, "path", str(folder.resolve()))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator, Sequence
@@ -50,6 +53,18 @@ class Scores:
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
     """One a token, in nats."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopLogprobs:
+    """The likeliest tokens at N places of a row, K at each."""
+
+    ids: npt.NDArray[np.int32]
+    """[N, K]."""
+    logprobs: npt.NDArray[np.float32]
+    """[N, K], in nats. Where K is less than the vocabulary, the rest of the probability is with other tokens."""
+    chosen: npt.NDArray[np.float32]
+    """[N]: of the tokens that stand there, in nats."""
 
 
 class Engine(Protocol):
@@ -100,6 +115,24 @@ class Engine(Protocol):
     def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         """Give the log-probabilities, in nats, of all tokens of rows but the first, each after those before it."""
 
+    @property
+    def tokenizer(self) -> Any | None:
+        """The model's ``transformers`` tokenizer; None where it is not here."""
+
+    def encode(self, prompts: Sequence[Sequence[Message]]) -> list[list[int]]:
+        """Write conversations as tokens, ready for the answer; needs the tokenizer."""
+
+    def top_logprobs(
+        self, rows: Sequence[Sequence[int]], starts: Sequence[int], k: int | None = None
+    ) -> list[TopLogprobs]:
+        """Give the likeliest tokens at the places of rows from a start on, each after the tokens before it.
+
+        Args:
+            rows: tokens, prompt and answer together.
+            starts: the first place of each row that is wanted, from 1.
+            k: tokens a place, fewer where there are no more; None means all of the vocabulary.
+        """
+
 
 class Grader(Protocol):
     """Judges one attempt at an item."""
@@ -133,6 +166,9 @@ class Executor(Protocol):
         Returns:
             What the stage returned, and the seconds it was busy.
         """
+
+    def reach(self, tutor: Any) -> Any:
+        """Say how a stage that runs elsewhere than the tutor reaches it: a ``TutorRef`` for a ``TutorRef``."""
 
     async def close(self) -> None:
         """End everything this executor started."""

@@ -21,7 +21,7 @@ from tft.ports import ItemSource
 from tft.records import Item, digest
 from tft.student import StudentRef
 from tft.tutor import PreflightRequest, TutorRef
-from tft.tutor.values import longest_values, usual_values
+from tft.tutor.values import NEEDED, longest_values, usual_values
 
 if TYPE_CHECKING:
     from tft.config.campaign import TutorUse
@@ -88,7 +88,12 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
     expected = [name for name, skill in curriculum.skills.items() if skill.role != "stretch"]
     suites = tuple((card, read_suite(card, place, source, expected)) for card, place in cards)
     students = tuple(
-        StudentRef(it.id, *fetch_weights(library.model(it.model), f"students.{place}.model"), it.adapter)
+        StudentRef(
+            it.id,
+            *fetch_weights(library.model(it.model), f"students.{place}.model"),
+            it.adapter,
+            chat_template=it.chat_template,
+        )
         for place, it in enumerate(config.students)
     )
     contents = {
@@ -111,10 +116,13 @@ def preflight_request(prepared: Prepared) -> PreflightRequest:
     marker = prepared.curriculum.grader.marker
     question = next(item.question for item in items if item.skill == taught)
     longest = max((item.question for item in items), key=len)
+    needed = NEEDED[prepared.config.tuition.methods]
+    usual = usual_values(taught, prepared.skills[taught], question, marker)
+    most = longest_values(prepared.skills, longest, prepared.tutor_card.longest_attempt, marker)
     return PreflightRequest(
         tutor=prepared.tutor,
-        values=usual_values(taught, prepared.skills[taught], question, marker),
-        longest=longest_values(prepared.skills, longest, prepared.tutor_card.longest_attempt, marker),
+        values={role: usual[role] for role in needed},
+        longest={role: most[role] for role in needed},
     )
 
 

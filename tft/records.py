@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 T = TypeVar("T")
 
-LessonKind = Literal["demonstration", "critique", "preference", "feedback", "replay"]
+LessonKind = Literal["demonstration", "critique", "preference", "feedback", "practice", "replay"]
 Split = Literal["probe", "check", "final"]
 StopReason = Literal["mastery", "plateau", "budget", "cycles", "no_lessons"]
 
@@ -133,6 +133,10 @@ class Lesson:
     """The student's own attempt that a critique speaks of."""
     critique: str | None = None
     verdicts: tuple[Verdict, ...] = ()
+    rejected: str | None = None
+    """The worse answer of a preference."""
+    cut_off: tuple[str, ...] = ()
+    """Those of its answers that the length limit cut off: they teach no end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +245,10 @@ class Checkpoint:
     """Mean loss of the first tenth of the steps, in nats per token."""
     loss_last: float | None = None
     trainable_share: float | None = None
+    measures: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """What the objectives told of themselves: means over the first and the last tenth of their steps."""
+    usage: Usage = field(default_factory=Usage)
+    """What the tutor was asked for while training."""
 
 
 @dataclass(frozen=True, slots=True)

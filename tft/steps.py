@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tft.ports import Executor
+    from tft.tutor import TutorRef
 
 Result = TypeVar("Result")
 
@@ -83,6 +84,11 @@ class Steps:
         self.ledger.put(Step(key, name, student, cycle, seconds, dump(result, kind)))
         self._watch.ended(name, student, cycle, seconds, describe(result))
         return result
+
+    def reach(self, tutor: TutorRef) -> TutorRef:
+        """Say how the stage of a student reaches the tutor."""
+        reached: TutorRef = self._executor.reach(tutor)
+        return reached
 
     def note(self, result: Any, *, name: str, student: str, cycle: int) -> None:
         """Write down what the driver itself decided, once."""

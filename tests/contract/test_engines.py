@@ -14,7 +14,7 @@ from tests.endpoint import serve
 from tests.remote import VLLM, elsewhere, needs_vllm
 from tft.config.campaign import EndpointEngineConfig, TransformersEngineConfig
 from tft.engines.endpoint import EndpointEngine
-from tft.engines.transformers import TransformersEngine
+from tft.engines.transformers import TransformersEngine, load_model
 from tft.errors import RefusedError
 from tft.ports import Engine, Generation, Sampling
 from tft.records import Message
@@ -178,6 +178,23 @@ def test_log_probabilities_of_rows_are_those_of_answers(engine: Engine, tokenize
     found, short = engine.logprobs([row, row[:1]])
     assert (len(found), short) == (len(row) - 1, [])
     assert found[-len(score.tokens) :] == pytest.approx(score.logprobs, abs=1e-4)
+
+
+def test_the_likeliest_tokens_are_those_of_the_whole_distribution(
+    engine: Engine, tokenizer: PreTrainedTokenizerBase, novice: Path
+) -> None:
+    rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("Q3+4\nA3+4=7 #7</s>", "Q1+1\nA#2</s>")]
+    starts = [6, 5]
+    found = engine.top_logprobs(rows, starts, 8)
+    model = load_model(novice)[0]
+    for row, start, top, every in zip(rows, starts, found, engine.logprobs(rows), strict=True):
+        places = len(row) - start
+        assert top.ids.shape == top.logprobs.shape == (places, 8)
+        assert top.chosen.tolist() == pytest.approx(every[start - 1 :], abs=1e-4)
+        with torch.no_grad():
+            whole = torch.log_softmax(model(torch.tensor([row])).logits[0, start - 1 : -1], -1)
+        assert torch.allclose(torch.tensor(top.logprobs), whole.topk(8, -1).values, atol=1e-4)
+        assert torch.allclose(whole.gather(-1, torch.tensor(top.ids).long()), torch.tensor(top.logprobs), atol=1e-4)
 
 
 def test_what_is_refused_spoils_nothing_after_it(engine: Engine, request: pytest.FixtureRequest) -> None:

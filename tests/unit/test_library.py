@@ -64,7 +64,8 @@ def test_a_card_that_extends_nothing_or_itself_is_refused(extends: str, told: st
 @pytest.mark.parametrize("name", Library().names("tutors"))
 def test_every_tutor_that_ships_can_be_read(name: str) -> None:
     card, folders = Library().tutor(name)
-    assert {"author", "demonstrator", "critic", "judge"} <= set(card.roles)
+    # A teller of stories answers no questions about skills.
+    assert name == "stories" or {"author", "demonstrator", "critic", "judge"} <= set(card.roles)
     for role in card.roles.values():
         assert any((folder / "prompts" / role.prompt).is_file() for folder in folders)
 

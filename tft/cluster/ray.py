@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import logging
 import os
+import uuid
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import ray
@@ -14,6 +17,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError, 
 from tft.cluster.performing import perform, threads_of
 from tft.errors import PrerequisiteError, StageError, TFTError, UserError
 from tft.placement import GPU_SHARE, share_out
+from tft.tutor import TutorRef, open_tutor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -59,6 +63,14 @@ class Worker:
         """Run a stage."""
         return perform(stage, request, threads)
 
+    def answer(self, tutor: TutorRef, method: str, arguments: tuple[Any, ...], threads: int) -> Any:
+        """Let the tutor that lives here do something for a stage that runs elsewhere."""
+        return perform(partial(_answer, tutor, method), arguments, threads)[0]
+
+
+def _answer(tutor: TutorRef, method: str, arguments: tuple[Any, ...]) -> Any:
+    return getattr(open_tutor(tutor).engine, method)(*arguments)
+
 
 class RayExecutor:
     """Runs stages in actors.
@@ -78,6 +90,7 @@ class RayExecutor:
         self._config = config
         self._threads = threads
         self._actors: dict[str, Any] = {}
+        self._name = f"tutor-{uuid.uuid4().hex[:12]}"
         self._joined = config.address is not None or ray.is_initialized()
         if not ray.is_initialized():
             start_ray(config.address)
@@ -119,6 +132,11 @@ class RayExecutor:
         for place in places:
             self._actor(place)
 
+    def reach(self, tutor: TutorRef) -> TutorRef:
+        """Let students reach a tutor in its own worker, unless it is small enough to be opened beside them."""
+        elsewhere = tutor.engine.type == "vllm" or (tutor.engine.type == "transformers" and self._placement.tutor > 0)
+        return replace(tutor, actor_path=self._name) if elsewhere else tutor
+
     def _actor(self, place: str) -> Any:
         if place not in self._actors:
             tutor = place == "tutor"
@@ -130,6 +148,7 @@ class RayExecutor:
                     num_cpus=self._config.tutor_cpus if tutor else self._config.student_cpus,
                     num_gpus=gpus,
                     **shared,
+                    **({"name": self._name} if tutor else {}),
                     # Retries are ours: the driver decides what runs again.
                     max_restarts=0,
                     max_task_retries=0,

@@ -57,9 +57,9 @@ class Replica:
         """Answer a conversation."""
         return await asyncio.wrap_future(self._desk.generate(asked))
 
-    async def logprobs(self, row: list[int]) -> list[float]:
+    async def logprobs(self, row: list[int], k: int) -> list[dict[int, float]]:
         """Score the tokens of a row, but its first."""
-        return await asyncio.wrap_future(self._desk.logprobs(row))
+        return await asyncio.wrap_future(self._desk.logprobs(row, k))
 
     def check_health(self) -> None:
         """Raise if the engine hangs; Ray Serve asks, and replaces a replica that does."""
@@ -83,9 +83,9 @@ class Reception:
         answer: Generation = await self._replicas.generate.remote(asked)
         return answer
 
-    async def logprobs(self, row: list[int]) -> list[float]:
+    async def logprobs(self, row: list[int], k: int) -> list[dict[int, float]]:
         """Score the tokens of a row, but its first."""
-        answer: list[float] = await self._replicas.logprobs.remote(row)
+        answer: list[dict[int, float]] = await self._replicas.logprobs.remote(row, k)
         return answer
 
     async def check(self) -> None:

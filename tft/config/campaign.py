@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from tft.config._base import Count, Frozen, Identifier, Refusal, execution, refuse
+from tft.config.adapters import Adapter, FullAdapter
+from tft.config.training import TrainingConfig
 
 MOST_STUDENTS = 16
 LESSONS_A_BATCH = 256
@@ -21,36 +23,8 @@ TAKEN_SHOWN = 20
 """Questions it is told not to repeat: some of those there are, because all of them would crowd its context."""
 
 
-class FullAdapter(Frozen):
-    """Train every weight."""
-
-    type: Literal["full"] = "full"
-    """Says that this is full training."""
-
-
-class LoraAdapter(Frozen):
-    """Train low-rank additions to the linear layers (Hu et al. 2021)."""
-
-    type: Literal["lora"] = "lora"
-    """Says that this is LoRA."""
-    r: Annotated[int, Field(ge=1, le=1024)] = 16
-    """Rank of the additions."""
-    alpha: Annotated[float, Field(gt=0)] | None = None
-    """Scale of the additions, divided by the rank; None means twice the rank."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the additions' inputs that is dropped while training."""
-    targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
-    """Names of the layers that get additions; ``all-linear`` means all but the output head."""
-
-
 def _name_to_type(value: Any) -> Any:
     return {"type": value} if isinstance(value, str) else value
-
-
-Adapter = Annotated[
-    Annotated[FullAdapter | LoraAdapter, Field(discriminator="type")],
-    BeforeValidator(_name_to_type, json_schema_input_type=FullAdapter | LoraAdapter | Literal["full", "lora"]),
-]
 
 
 class _ModelEngineConfig(Frozen):
@@ -177,6 +151,9 @@ class StudentConfig(Frozen):
     """The base model: a library name, a path or a hub name; ``path:`` and ``hub:`` force it."""
     adapter: Adapter = FullAdapter()
     """How it learns: ``full``, ``lora``, or either with options."""
+    chat_template: str | None = None
+    """Jinja template to write conversations with, instead of the model's own; ``plain`` puts turns one after the other,
+    for models that only go on with a text. None means the model's own."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Peak learning rate; None means a rule of thumb by adapter and width of the model."""
 
@@ -205,8 +182,10 @@ class TuitionConfig(Frozen):
 
     cycles: Annotated[int, Field(ge=1, le=1000)] = 4
     """Most cycles. May be raised when a run is continued."""
-    methods: Literal["auto", "demonstration", "critique"] = "auto"
-    """Kinds of lesson: ``auto`` chooses by evidence, the others pin one."""
+    methods: Literal["auto", "demonstration", "critique", "feedback", "preference", "practice"] = "auto"
+    """Kinds of lesson: ``auto`` chooses by evidence, skill by skill; the others pin one. ``feedback``: the tutor says
+    what it would have expected at the student's own tokens; ``preference``: right answers against wrong ones;
+    ``practice``: the grader's verdict on the student's own answers."""
     mastery: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Share of right answers from which a skill counts as mastered."""
     ready: Annotated[float, Field(gt=0, lt=1)] = 0.75
@@ -223,24 +202,6 @@ class TuitionConfig(Frozen):
     """Most that a skill may fall on the check before a checkpoint is refused."""
     patience: Annotated[int, Field(ge=1)] = 2
     """Cycles without progress after which a student has reached its plateau."""
-
-
-class TrainingConfig(Frozen):
-    """How lessons become weights."""
-
-    epochs: Annotated[int, Field(ge=1)] = 4
-    """Passes over the lessons of a cycle."""
-    batch_size: Annotated[int, Field(ge=1)] = 32
-    """Rows an optimiser step."""
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Share of the steps in which the learning rate rises."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    """Decoupled weight decay."""
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    """Gradients are scaled down to this norm."""
-    precision: Literal["auto", "full", "bf16_products"] = "auto"
-    """Matrix products in float32, or rounded to bfloat16 while everything else stays float32. ``auto`` rounds
-    where the processor has matrix instructions for it."""
 
 
 class ThreadsConfig(Frozen):

@@ -15,12 +15,13 @@ from tft.errors import Problem, UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Role = Literal["author", "demonstrator", "critic", "judge"]
+Role = Literal["author", "demonstrator", "critic", "judge", "scorer"]
 FIELDS: dict[Role, tuple[str, ...]] = {
     "author": ("question",),
     "demonstrator": ("work",),
     "critic": ("critique", "revision"),
     "judge": ("winner",),
+    "scorer": (),
 }
 """What the answer of a role must contain, as text."""
 
@@ -172,10 +173,12 @@ class GraderConfig(Frozen):
     """Which grader judges answers."""
 
     type: str
-    """Name of a grader: ``exact``, ``numeric``, or one a plug-in brings."""
+    """Name of a grader: ``exact``, ``numeric``, ``constraints``, or one a plug-in brings."""
     marker: Annotated[str, Field(min_length=1)] | None = None
     """The answer is what follows the last of these marks, and an answer without the mark is wrong; None means
     that the whole answer counts (``exact``) or the last number in it (``numeric``)."""
+    cut_off: bool = False
+    """Whether an answer that the length limit cut off is graded all the same; otherwise it is wrong."""
 
 
 GraderUse = Annotated[GraderConfig, BeforeValidator(_name_to_type, json_schema_input_type=GraderConfig | str)]

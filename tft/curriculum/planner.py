@@ -8,11 +8,11 @@ mastered or not, because new lessons alone push the old ones out.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from tft.curriculum.mastery import mastered
-from tft.records import LessonKind, Mastery, Syllabus, Tuition
+from tft.curriculum.methods import choose_methods
+from tft.records import Mastery, Syllabus, Tuition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tft.config.campaign import TuitionConfig
     from tft.config.cards import SkillCard
 
-_SOME_RIGHT = 0.25
-_LEAST_SHARE = 0.25
 _AFTER_ROLL_BACK = 0.5
 _LATER = 0.7
 """For each cycle after the first: the rate that teaches a beginner disturbs what it has learned since."""
@@ -62,7 +60,7 @@ def plan(
             if missing:
                 waiting[name] = f"needs {', '.join(missing)}"
             else:
-                tuition += _teach(name, known.get(name), config)
+                tuition += choose_methods(name, known.get(name), config)
     if tuition:
         shown = shown or {}
         new = sum(line.lessons for line in tuition)
@@ -81,24 +79,6 @@ def plan(
         mastered=tuple(held),
         learning_rate_scale=_AFTER_ROLL_BACK**roll_backs * max(_SLOWEST, _LATER ** (cycle - 1)),
     )
-
-
-def _teach(skill: str, known: Mastery | None, config: TuitionConfig) -> list[Tuition]:
-    score = known.score if known is not None else 0.0
-    evidence = f"{known.right} of {known.n} right" if known is not None else "never asked"
-    lessons = math.ceil(config.lessons * max(_LEAST_SHARE, min(1.0, 2 * (1 - score))))
-    kinds: dict[LessonKind, tuple[int, str]] = {}
-    if config.methods == "critique":
-        kinds["critique"] = (lessons, "critiques are pinned by tuition.methods")
-    elif config.methods == "demonstration":
-        kinds["demonstration"] = (lessons, "demonstrations are pinned by tuition.methods")
-    elif score < _SOME_RIGHT:
-        kinds["demonstration"] = (lessons, "too little right to build on, so it is shown how")
-    else:
-        critiques = round(lessons * config.critiques)
-        kinds["demonstration"] = (lessons - critiques, "not yet safe, so more worked answers")
-        kinds["critique"] = (critiques, "some right, so its own mistakes can teach it")
-    return [Tuition(skill, kind, count, f"{evidence}: {reason}") for kind, (count, reason) in kinds.items() if count]
 
 
 def _review(shown: Mapping[str, int], held: Sequence[str], share: float) -> list[Tuition]:

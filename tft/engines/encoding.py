@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tft.ports import Sampling, Scores
+import numpy as np
+
+from tft.ports import Sampling, Scores, TopLogprobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from transformers import PreTrainedTokenizerBase
 
@@ -53,6 +55,18 @@ class PromptEncoder:
         return [list(found[messages] or ()) for messages in wanted]
 
 
+PLAIN = (
+    "{{ bos_token }}{% for message in messages %}{{ message.content }}"
+    "{% if message.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+)
+"""Turns one after the other: for models that go on with a text and know nothing of conversations."""
+
+
+def find_template(named: str | None) -> str | None:
+    """Give the template of a name: ``plain``, or the template itself."""
+    return PLAIN if named == "plain" else named
+
+
 def name_template(template: dict[str, Any]) -> str:
     """Name the switches of a chat template, for a fingerprint; empty where there are none."""
     return f"/{json.dumps(template, sort_keys=True)}" if template else ""
@@ -80,6 +94,25 @@ def score_answers(
     ]
     found = logprobs([[*head, *answer] for head, answer in zip(heads, answers, strict=True)])
     return [Scores(tuple(it), tuple(row[-len(it) :])) for it, row in zip(answers, found, strict=True)]
+
+
+def read_tops(places: Sequence[Mapping[int, float]], tokens: Sequence[int], k: int) -> TopLogprobs:
+    """Put log-probabilities by token, one mapping a place, into arrays.
+
+    Args:
+        places: the log-probabilities of the likeliest tokens, and of the token that stands there.
+        tokens: that stand there.
+        k: tokens a place.
+    """
+    ids = np.zeros((len(places), k), np.int32)
+    logprobs = np.full((len(places), k), -np.inf, np.float32)
+    chosen = np.zeros(len(places), np.float32)
+    for place, (at, token) in enumerate(zip(places, tokens, strict=True)):
+        top = sorted(at.items(), key=lambda it: (-it[1], it[0]))[:k]
+        ids[place, : len(top)] = [it[0] for it in top]
+        logprobs[place, : len(top)] = [it[1] for it in top]
+        chosen[place] = at[token]
+    return TopLogprobs(ids, logprobs, chosen)
 
 
 def row_seeds(sampling: Sampling, seeds: Sequence[int] | None, rows: int) -> list[int]:

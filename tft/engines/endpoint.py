@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from tft.engines.encoding import PromptEncoder, name_template, row_seeds, score_answers
+from tft.engines.encoding import PromptEncoder, name_template, read_tops, row_seeds, score_answers
 from tft.errors import PrerequisiteError, StageError
 from tft.library import split_revision
-from tft.ports import Generation, Sampling, Scores
+from tft.ports import Generation, Sampling, Scores, TopLogprobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,7 +62,7 @@ class EndpointEngine:
         self._config = config
         self._model = model
         self._fingerprint = fingerprint
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._encode = None if tokenizer is None else PromptEncoder(tokenizer, config.template)
         self._line = _Line(config, _key(config))
         # Whoever shares a server between clients can tell them apart by this.
@@ -95,7 +95,7 @@ class EndpointEngine:
     @property
     def counts_exactly(self) -> bool:
         """Whether the tokenizer is here."""
-        return self._tokenizer is not None
+        return self.tokenizer is not None
 
     @property
     def guided(self) -> bool:
@@ -149,11 +149,21 @@ class EndpointEngine:
         Raises:
             PrerequisiteError: without a tokenizer, or where the endpoint gives no log-probabilities.
         """
-        if self._tokenizer is None or self._encode is None:
+        heads = self.encode(prompts)
+        assert self.tokenizer is not None
+        return score_answers(self.tokenizer, heads, completions, self.logprobs)
+
+    def encode(self, prompts: Sequence[Sequence[Message]]) -> list[list[int]]:
+        """Write conversations as tokens, ready for the answer.
+
+        Raises:
+            PrerequisiteError: without a tokenizer.
+        """
+        if self._encode is None:
             raise PrerequisiteError(
                 f"{self._config.url} cannot score without a tokenizer here: name one in engine.tokenizer"
             )
-        return score_answers(self._tokenizer, self._encode(prompts), completions, self.logprobs)
+        return self._encode(prompts)
 
     def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         """Give the log-probability of every token of rows but the first.
@@ -161,13 +171,38 @@ class EndpointEngine:
         Raises:
             PrerequisiteError: where the endpoint gives no log-probabilities.
         """
+        found = self._read(rows, 0)
+        try:
+            return [
+                [at[token] for at, token in zip(places, row[1:], strict=True)]
+                for places, row in zip(found, rows, strict=True)
+            ]
+        except (KeyError, ValueError) as error:
+            raise PrerequisiteError(f"the endpoint scores other tokens than it was given: {error!r}") from None
+
+    def top_logprobs(
+        self, rows: Sequence[Sequence[int]], starts: Sequence[int], k: int | None = None
+    ) -> list[TopLogprobs]:
+        """Give the likeliest tokens, with their log-probabilities, at every place of rows from a start on.
+
+        Raises:
+            PrerequisiteError: where the endpoint gives no log-probabilities, or is asked for a whole vocabulary.
+        """
+        if k is None:
+            raise PrerequisiteError("an endpoint is asked for the likeliest tokens, not for all: name a top_k")
+        return [
+            read_tops(places[start - 1 :], row[start:], k)
+            for places, row, start in zip(self._read(rows, k), rows, starts, strict=True)
+        ]
+
+    def _read(self, rows: Sequence[Sequence[int]], k: int) -> list[list[dict[int, float]]]:
         bodies = [
             {
                 "model": self._model,
                 "prompt": list(row),
                 "max_tokens": 1,
                 "temperature": 0,
-                "prompt_logprobs": 0,
+                "prompt_logprobs": k,
                 "user": self._user,
             }
             for row in rows
@@ -327,12 +362,12 @@ def _read_generation(answer: dict[str, Any]) -> Generation:
         raise _Again(f"the answer is not a chat completion: {error!r}") from None
 
 
-def _read_logprobs(answer: dict[str, Any]) -> list[float]:
+def _read_logprobs(answer: dict[str, Any]) -> list[dict[int, float]]:
     try:
         (choice,) = answer["choices"]
         # The first token of a prompt has no log-probability.
-        return [float(next(iter(token.values()))["logprob"]) for token in choice["prompt_logprobs"][1:]]
-    except (KeyError, TypeError, ValueError, StopIteration) as error:
+        return [{int(token): float(it["logprob"]) for token, it in at.items()} for at in choice["prompt_logprobs"][1:]]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PrerequisiteError(f"the endpoint gives no prompt_logprobs, so it cannot score: {error!r}") from None
 
 

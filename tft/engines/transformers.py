@@ -8,6 +8,7 @@ which there is vLLM.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +16,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils import logging as transformers_logging
 
-from tft.engines.encoding import PromptEncoder, name_template, row_seeds, score_answers
-from tft.errors import RefusedError
+from tft.engines.encoding import PromptEncoder, find_template, name_template, row_seeds, score_answers
+from tft.errors import PrerequisiteError, RefusedError
 from tft.library import split_revision
-from tft.ports import Generation, Sampling, Scores
+from tft.ports import Generation, Sampling, Scores, TopLogprobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,8 +35,10 @@ _KIND = "transformers/philox"
 """Names this engine, and how it draws what it samples."""
 
 
-def load_model(folder: Path | str, *, training: bool = False) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a causal language model and its tokenizer.
+def load_model(
+    folder: Path | str, *, training: bool = False, chat_template: str | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a causal language model and its tokenizer, with a chat template of one's own if one is given.
 
     On a CPU the weights are float32 and attention is eager: for short rows it is faster there than the fused
     kernel, and left-padding does not change greedy answers. On a GPU they are bfloat16 with fused attention,
@@ -54,7 +57,26 @@ def load_model(folder: Path | str, *, training: bool = False) -> tuple[PreTraine
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or "main")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if chat_template is not None:
+        tokenizer.chat_template = chat_template
+    elif tokenizer.chat_template is None:
+        raise PrerequisiteError(
+            f"{name} brings no chat template, so nobody knows how it is asked: name one in students.chat_template, or "
+            "for a tutor in engine.template.chat_template; `plain` puts turns one after the other"
+        )
     return model.to("cuda" if gpu else "cpu").eval(), tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """How a row of tokens went on."""
+
+    tokens: list[int]
+    """The end included."""
+    logprob: float
+    """Sum over the tokens, in nats, under the untempered model."""
+    finished: bool
+    """False where the length limit cut it off."""
 
 
 class TransformersEngine:
@@ -66,6 +88,8 @@ class TransformersEngine:
         fingerprint: names the weights.
         batch_size: rows that run together; part of what decides an answer to the last bit.
         template: switches of its chat template.
+        prefix: keys and values that stand before every prompt, a pair a layer, each [1, heads, P, head size]; None
+            where there are none.
     """
 
     def __init__(
@@ -75,12 +99,16 @@ class TransformersEngine:
         fingerprint: str,
         batch_size: int = 512,
         template: dict[str, Any] | None = None,
+        prefix: Sequence[tuple[torch.Tensor, torch.Tensor]] | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.batch_size = batch_size
-        self._template = template or {}
-        self._encode = PromptEncoder(tokenizer, self._template)
+        self.prefix = prefix
+        # The template itself is the tokenizer's; what is left are its switches.
+        self._template = {name: it for name, it in (template or {}).items() if name != "chat_template"}
+        self._named = name_template(template or {})
+        self.encode = PromptEncoder(tokenizer, self._template)
         self.steps = 0
         self._fingerprint = fingerprint
         ends = model.generation_config.eos_token_id
@@ -89,14 +117,16 @@ class TransformersEngine:
     @classmethod
     def open(cls, address: str, fingerprint: str, config: TransformersEngineConfig) -> TransformersEngine:
         """Load a model from a folder or the hub and run it here."""
-        return cls(*load_model(address), fingerprint, config.batch_size, config.template)
+        switches = dict(config.template)
+        own = switches.pop("chat_template", None)
+        model, tokenizer = load_model(address, chat_template=find_template(own))
+        return cls(model, tokenizer, fingerprint, config.batch_size, config.template)
 
     @property
     def fingerprint(self) -> str:
         """Weights, batch size, precision and threads: all that decides an answer."""
         precision = torch.get_float32_matmul_precision()
-        named = name_template(self._template)
-        return f"{self._fingerprint}/{_KIND}/{self.batch_size}/{precision}/{torch.get_num_threads()}{named}"
+        return f"{self._fingerprint}/{_KIND}/{self.batch_size}/{precision}/{torch.get_num_threads()}{self._named}"
 
     counts_exactly = True
     guided = False
@@ -109,51 +139,89 @@ class TransformersEngine:
 
     def count(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
         """Count the tokens of each conversation, the chat template included."""
-        return list(map(len, self._encode(prompts)))
+        return list(map(len, self.encode(prompts)))
 
     def generate(
         self, prompts: Sequence[Sequence[Message]], sampling: Sampling, seeds: Sequence[int] | None = None
     ) -> list[Generation]:
         """Answer every conversation, in the order they came; an empty list for none."""
-        encoded = self._encode(prompts)
-        drawn = row_seeds(sampling, seeds, len(encoded))
-        generations: list[Generation | None] = [None] * len(encoded)
-        for rows in self._batches(encoded):
-            answers = self._decode([encoded[row] for row in rows], sampling, [drawn[row] for row in rows])
-            for row, (tokens, logprob, finished) in zip(rows, answers, strict=True):
-                generations[row] = Generation(
-                    text=self.tokenizer.decode(tokens, skip_special_tokens=True),
-                    prompt_tokens=len(encoded[row]),
-                    tokens=len(tokens),
-                    finished=finished,
-                    logprob=logprob,
-                )
-        return [generation for generation in generations if generation is not None]
+        encoded = self.encode(prompts)
+        return [
+            Generation(
+                text=self.tokenizer.decode(answer.tokens, skip_special_tokens=True),
+                prompt_tokens=len(row),
+                tokens=len(answer.tokens),
+                finished=answer.finished,
+                logprob=answer.logprob,
+            )
+            for row, answer in zip(encoded, self.sample(encoded, sampling, seeds), strict=True)
+        ]
+
+    def sample(
+        self, rows: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int] | None = None
+    ) -> list[Sampled]:
+        """Go on after every row of tokens, in the order they came."""
+        drawn = row_seeds(sampling, seeds, len(rows))
+        found: dict[int, Sampled] = {}
+        for batch in self._batches(rows):
+            answers = self._decode([rows[row] for row in batch], sampling, [drawn[row] for row in batch])
+            found.update(zip(batch, answers, strict=True))
+        return [found[row] for row in range(len(rows))]
 
     def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
         """Give the log-probability of every token of the completions, the end token included."""
-        return score_answers(self.tokenizer, self._encode(prompts), completions, self.logprobs)
+        return score_answers(self.tokenizer, self.encode(prompts), completions, self.logprobs)
 
-    @torch.inference_mode()
     def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         """Give the log-probability of every token of rows but the first.
 
         Raises:
             RefusedError: if there is no such token.
         """
+        found: list[list[float]] = [[] for _ in rows]
+        for batch, ids, logprobs_BTV in self._read(rows):
+            chosen_BT = logprobs_BTV.gather(-1, ids[:, 1:, None])[..., 0]
+            for place, row in enumerate(batch):
+                count = len(rows[row]) - 1
+                found[row] = chosen_BT[place, -count:].tolist() if count else []
+        return found
+
+    def top_logprobs(
+        self, rows: Sequence[Sequence[int]], starts: Sequence[int], k: int | None = None
+    ) -> list[TopLogprobs]:
+        """Give the likeliest tokens, with their log-probabilities, at every place of rows from a start on.
+
+        Raises:
+            RefusedError: if there is no such token.
+        """
+        found: dict[int, TopLogprobs] = {}
+        for batch, ids, logprobs_BTV in self._read(rows):
+            size = logprobs_BTV.shape[-1]
+            if k is not None and k < size:
+                top_BTK, ids_BTK = logprobs_BTV.topk(k, -1)
+            else:
+                top_BTK, ids_BTK = logprobs_BTV, torch.arange(size, device=logprobs_BTV.device).expand_as(logprobs_BTV)
+            chosen = logprobs_BTV.gather(-1, ids[:, 1:, None])[..., 0].cpu().numpy()
+            top, likeliest = top_BTK.cpu().numpy(), ids_BTK.int().cpu().numpy()
+            for place, row in enumerate(batch):
+                first = top.shape[1] - (len(rows[row]) - starts[row])
+                found[row] = TopLogprobs(likeliest[place, first:], top[place, first:], chosen[place, first:])
+        return [found[row] for row in range(len(rows))]
+
+    @torch.inference_mode()
+    def _read(self, rows: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
+        """Read rows in batches; give which they are, their tokens [B, T] and what was expected of all but the first."""
         size = self.model.get_input_embeddings().num_embeddings
         if any(not 0 <= token < size for row in rows for token in row):
             raise RefusedError(f"prompt: tokens go from 0 to {size - 1}")
-        found: list[list[float]] = [[] for _ in rows]
         for batch in self._batches(rows):
             ids, mask = self._pad([rows[row] for row in batch])
-            logits = self.model(input_ids=ids, attention_mask=mask, **self._positions(mask)).logits
-            logprobs_BT = torch.log_softmax(logits[:, :-1].float(), -1).gather(-1, ids[:, 1:, None])[..., 0]
+            cache, mask, positions = self._begin(mask)
+            logits = self.model(
+                input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=False
+            ).logits
             self.steps += 1
-            for place, row in enumerate(batch):
-                count = len(rows[row]) - 1
-                found[row] = logprobs_BT[place, -count:].tolist() if count else []
-        return found
+            yield batch, ids, torch.log_softmax(logits[:, :-1].float(), -1)
 
     def _batches(self, encoded: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         order = sorted(range(len(encoded)), key=lambda row: (len(encoded[row]), row))
@@ -167,17 +235,23 @@ class TransformersEngine:
         mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
         return ids.to(self.model.device), mask.to(self.model.device)
 
-    @staticmethod
-    def _positions(mask: torch.Tensor) -> dict[str, Any]:
-        return {"position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
+    def _begin(self, mask: torch.Tensor) -> tuple[DynamicCache | None, torch.Tensor, torch.Tensor]:
+        """Give what stands before a batch, its mask with that, and the positions of its tokens."""
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        if self.prefix is None:
+            return None, mask, positions
+        rows = len(mask)
+        cache = DynamicCache(config=self.model.config)
+        for layer, (keys, values) in enumerate(self.prefix):
+            cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), layer)
+        before = self.prefix[0][0].shape[2]
+        return cache, torch.cat([mask.new_ones(rows, before), mask], 1), positions + before
 
     @torch.inference_mode()
-    def _decode(
-        self, rows: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
-    ) -> list[tuple[list[int], float, bool]]:
+    def _decode(self, rows: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]) -> list[Sampled]:
         ids, mask = self._pad(rows)
-        positions = self._positions(mask)["position_ids"]
-        cache = DynamicCache(config=self.model.config)
+        cache, mask, positions = self._begin(mask)
+        cache = cache or DynamicCache(config=self.model.config)
         written: list[list[int]] = [[] for _ in rows]
         logprobs = [0.0] * len(rows)
         finished = [False] * len(rows)
@@ -212,7 +286,7 @@ class TransformersEngine:
             ids = tokens_B[:, None]
             mask = torch.cat([mask, mask.new_ones(len(live), 1)], 1)
             positions = positions[:, -1:] + 1
-        return list(zip(written, logprobs, finished, strict=True))
+        return [Sampled(*row) for row in zip(written, logprobs, finished, strict=True)]
 
 
 def _draws(seeds: Sequence[int], sampling: Sampling) -> torch.Tensor:

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tft.config.campaign import STRUCTURED_OUTPUTS
-from tft.engines.encoding import PromptEncoder, name_template, row_seeds, score_answers
+from tft.engines.encoding import PromptEncoder, name_template, read_tops, row_seeds, score_answers
 from tft.errors import PrerequisiteError, RefusedError, StageError
 from tft.library import split_revision
 from tft.placement import GPU_SHARE
-from tft.ports import Generation, Sampling, Scores
+from tft.ports import Generation, Sampling, Scores, TopLogprobs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,8 +51,8 @@ class VLLMEngine:
         self._config = config
         self._fingerprint = fingerprint
         self._driver = _Driver(address, config)
-        self._tokenizer = self.llm.get_tokenizer()
-        self._encode = PromptEncoder(self._tokenizer, config.template)
+        self.tokenizer = self.llm.get_tokenizer()
+        self.encode = PromptEncoder(self.tokenizer, config.template)
 
     @classmethod
     def open(cls, address: str, fingerprint: str, config: VLLMEngineConfig) -> VLLMEngine:
@@ -84,7 +84,7 @@ class VLLMEngine:
 
     def count(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
         """Count the tokens of each conversation, the chat template included."""
-        return list(map(len, self._encode(prompts)))
+        return list(map(len, self.encode(prompts)))
 
     def generate(
         self, prompts: Sequence[Sequence[Message]], sampling: Sampling, seeds: Sequence[int] | None = None
@@ -109,26 +109,41 @@ class VLLMEngine:
             )
             for seed in row_seeds(sampling, seeds, len(prompts))
         ]
-        rows = self._encode(prompts)
+        rows = self.encode(prompts)
         return [_generation(found) for found in self._driver.run(rows, asked)]
 
     def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
         """Give the log-probability of every token of the completions, the end token included."""
-        return score_answers(self._tokenizer, self._encode(prompts), completions, self.logprobs)
+        return score_answers(self.tokenizer, self.encode(prompts), completions, self.logprobs)
 
     def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         """Give the log-probability of every token of rows but the first."""
+        return [
+            [at[token].logprob for at, token in zip(found.prompt_logprobs[1:], row[1:], strict=True)]
+            for found, row in zip(self._read(rows, 0), rows, strict=True)
+        ]
+
+    def top_logprobs(
+        self, rows: Sequence[Sequence[int]], starts: Sequence[int], k: int | None = None
+    ) -> list[TopLogprobs]:
+        """Give the likeliest tokens, with their log-probabilities, at every place of rows from a start on."""
+        size = self.llm.model_config.get_vocab_size()
+        wanted = size if k is None else min(k, size)
+        return [
+            read_tops([{token: it.logprob for token, it in at.items()} for at in found.prompt_logprobs[start:]],
+                      row[start:], wanted)
+            for found, row, start in zip(self._read(rows, -1 if wanted == size else wanted), rows, starts, strict=True)
+        ]  # fmt: skip
+
+    def _read(self, rows: Sequence[Sequence[int]], k: int) -> list[Any]:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
         asked = [
-            SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, output_kind=RequestOutputKind.FINAL_ONLY)
+            SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=k, output_kind=RequestOutputKind.FINAL_ONLY)
             for _ in rows
         ]
-        return [
-            [at[token].logprob for at, token in zip(found.prompt_logprobs[1:], row[1:], strict=True)]
-            for found, row in zip(self._driver.run(rows, asked), rows, strict=True)
-        ]
+        return self._driver.run(rows, asked)
 
 
 class _Driver:
@@ -246,6 +261,8 @@ def _open(address: str, config: VLLMEngineConfig) -> Any:
             enable_prefix_caching=True,
             structured_outputs_config=STRUCTURED_OUTPUTS,
             load_format="safetensors",
+            # As many as are asked for: token distillation may want the whole vocabulary.
+            max_logprobs=-1,
             use_tqdm_on_load=False,
             **{key: value for key, value in settings.items() if value is not None},
         )

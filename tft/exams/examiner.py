@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tft.config.cards import GraderConfig
-from tft.graders import make_grader
+from tft.graders import grade_attempts
 from tft.ports import Sampling
-from tft.records import Answered, Item, Sitting, Verdict
+from tft.records import Answered, Item, Sitting
 from tft.student import StudentRef
 from tft.student.models import attempt
 
@@ -28,10 +28,6 @@ class SitRequest:
 
 def sit(request: SitRequest) -> Sitting:
     """Let a student answer every item, and grade the answers."""
-    grader = make_grader(request.grader)
+    grade = grade_attempts(request.grader)
     attempts = attempt(request.student, request.items, Sampling(request.max_tokens))
-    unfinished = Verdict(0.0, "cut off before its end", "length")
-    return Sitting(
-        request.exam,
-        tuple(Answered(it, grader.grade(it.item, it.text) if it.finished else unfinished) for it in attempts),
-    )
+    return Sitting(request.exam, tuple(Answered(it, grade(it.item, it.text, it.finished)) for it in attempts))

@@ -13,17 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tft.config.cards import GraderConfig
-from tft.graders import make_grader
+from tft.graders import grade_attempts
+from tft.lessons.items import draw_items
 from tft.library import load_items
 from tft.ports import Sampling
-from tft.records import Attempt, Example, Item, Lesson, Lineage, Message, Offered, Rejection, Usage, Verdict, digest
+from tft.records import Attempt, Example, Lesson, Lineage, Message, Offered, Rejection, Usage, Verdict, digest
 from tft.student import StudentRef
 from tft.student.models import attempt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_PATIENCE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +49,17 @@ def review(lessons: Sequence[Lesson], count: int, seed: int) -> list[Lesson]:
 
 def rehearse(request: ReplayRequest) -> Offered:
     """Draw items of mastered skills, let the student answer, and keep what the grader passes."""
-    items = [item for skill, rows in request.rows.items() for item in _draw(skill, rows, request)]
-    grader = make_grader(request.grader)
+    source, held_out = load_items(Path(request.items_path)), frozenset(request.held_out)
+    items = [
+        item
+        for skill, rows in request.rows.items()
+        for item in draw_items(source, skill, rows, held_out, f"replay {request.seed} {skill}")
+    ]
+    grade = grade_attempts(request.grader)
     right: dict[str, list[Lesson]] = {skill: [] for skill in request.rows}
     rejections = []
     for answer in attempt(request.student, items, Sampling(request.max_tokens)):
-        verdict = grader.grade(answer.item, answer.text)
+        verdict = grade(answer.item, answer.text, answer.finished)
         if verdict.passed and answer.finished:
             right[answer.item.skill].append(_lesson(answer, verdict, request.student))
         else:
@@ -67,25 +71,6 @@ def rehearse(request: ReplayRequest) -> Offered:
         found[place % len(found)] for skill, found in right.items() if found for place in range(request.rows[skill])
     ]
     return Offered(tuple(lessons), tuple(rejections), Usage())
-
-
-def _draw(skill: str, rows: int, request: ReplayRequest) -> list[Item]:
-    source = load_items(Path(request.items_path))
-    held_out = frozenset(request.held_out)
-    found: dict[str, Item] = {}
-    misses = 0
-    for question in source.draw(skill, random.Random(f"replay {request.seed} {skill}")):
-        fingerprint = source.fingerprint(question)
-        classified = source.classify(question)
-        if question in found or fingerprint in held_out or classified is None:
-            misses += 1
-            if misses > _PATIENCE:
-                break
-            continue
-        found[question] = Item(skill, classified[1], question, classified[2], fingerprint, "curriculum")
-        if len(found) == rows:
-            break
-    return list(found.values())
 
 
 def _lesson(answer: Attempt, verdict: Verdict, student: StudentRef) -> Lesson:

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 _EXAMPLES_A_SKILL = 2
 _STAGES = {
-    "tutor": ("teach", "criticise"),
-    "train": ("train",),
-    "examine": ("examine", "practise", "rehearse"),
+    "tutor": ("teach", "criticise", "promise"),
+    "train": ("train", "classroom"),
+    "examine": ("examine", "practise", "contest", "rehearse"),
 }
 
 
@@ -44,6 +44,7 @@ def build_report(ledger: Ledger) -> dict[str, Any]:
     setting = ledger.fact("setting")
     students = [_Student(ledger, setting, it).report() for it in setting["config"]["students"]]
     usage = sum((offered.usage for offered in _offers(ledger, "teach", "criticise")), Usage())
+    usage += sum((load(Checkpoint, step.result).usage for step in ledger.steps("train")), Usage())
     busy = ledger.busy_seconds()
     return {
         "schema": 1,
@@ -130,8 +131,8 @@ class _Student:
             "calibration": {"ece": _calibration(after)},
             "self_correction": {"first": None, "revised": None, "n": None},
             "lessons": {
-                **{kind: kinds[kind] for kind in ("demonstration", "critique", "preference", "replay")},
-                "feedback_tokens": None,
+                **{kind: kinds[kind] for kind in ("demonstration", "critique", "preference", "practice", "replay")},
+                "feedback_tokens": sum(it.usage.scored for it in self._checkpoints.values()),
             },
             "trained_tokens": sum(it.trained_tokens for it in self._checkpoints.values()),
             "checkpoint": self._outcome.get("checkpoint"),

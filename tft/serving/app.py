@@ -43,8 +43,8 @@ class Backend(Protocol):
     async def generate(self, asked: Asked) -> Generation:
         """Answer a conversation."""
 
-    async def logprobs(self, row: list[int]) -> list[float]:
-        """Score the tokens of a row, but its first."""
+    async def logprobs(self, row: list[int], k: int) -> list[dict[int, float]]:
+        """Score the tokens of a row, but its first; give the k likeliest of each place with them."""
 
     async def check(self) -> None:
         """Raise if nobody would answer."""
@@ -108,7 +108,7 @@ class ScoreRequest(_Request):
     """A completion that is asked for the log-probabilities of its prompt's tokens."""
 
     prompt: Annotated[list[int], Field(min_length=1)]
-    prompt_logprobs: Literal[0]
+    prompt_logprobs: Annotated[int, Field(ge=0, le=1024)]
     max_tokens: Literal[1] = 1
 
 
@@ -191,9 +191,9 @@ def build_app(front: Front, backend: Backend) -> FastAPI:
     async def score(body: ScoreRequest) -> dict[str, Any]:
         _check_model(body.model, front.name)
         async with turns.turn(body.user):
-            found = await _answered(backend.logprobs(body.prompt))
+            found = await _answered(backend.logprobs(body.prompt, body.prompt_logprobs))
         counts.tokens.labels("scored").inc(len(body.prompt))
-        rows = [{str(token): {"logprob": it}} for token, it in zip(body.prompt[1:], found, strict=True)]
+        rows = [{str(token): {"logprob": it} for token, it in at.items()} for at in found]
         choice = {"index": 0, "text": "", "finish_reason": "length", "prompt_logprobs": [None, *rows]}
         return {"object": "text_completion", "model": body.model, "choices": [choice],
                 "usage": {"prompt_tokens": len(body.prompt), "completion_tokens": 0}}  # fmt: skip

@@ -20,7 +20,7 @@ from tft.records import Message
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tft.ports import Engine, Generation
+    from tft.ports import Engine, Generation, TopLogprobs
 
 _QUESTION = (Message("user", "1"),)
 
@@ -87,15 +87,22 @@ class Desk:
             )
         return min(room, longest)
 
-    def logprobs(self, row: Sequence[int]) -> Future[list[float]]:
+    def logprobs(self, row: Sequence[int], k: int = 0) -> Future[list[dict[int, float]]]:
         """Let the tokens of a row be scored, but its first.
+
+        Args:
+            row: tokens.
+            k: likeliest tokens a place that are wanted beside those of the row.
+
+        Returns:
+            The log-probabilities by token, a mapping a place.
 
         Raises:
             RefusedError: if they do not fit into the context.
         """
         if self.engine.context is not None and len(row) >= self.engine.context:
             raise RefusedError(f"prompt: it has {len(row)} tokens, and the context {self.engine.context}")
-        return self._put(None, list(row))
+        return self._put(k, list(row))
 
     def check(self) -> None:
         """Say whether the engine moves; one that is idle, or has failed, is given a row to try.
@@ -123,7 +130,7 @@ class Desk:
         trouble, self._trial = self._trial.exception(), None
         return trouble
 
-    def _put(self, sampling: Sampling | None, row: Any) -> Future[Any]:
+    def _put(self, sampling: Sampling | int, row: Any) -> Future[Any]:
         waiting = _Waiting(sampling, row, Future())
         with self._came:
             if not self._busy and not self._rows:
@@ -158,9 +165,16 @@ class Desk:
         for it, one in zip(batch, found, strict=True):
             it.answer.set_result(one)
 
-    def _ask(self, sampling: Sampling | None, rows: Sequence[Any]) -> Sequence[Any]:
-        if sampling is None:
-            return self.engine.logprobs(rows)
+    def _ask(self, sampling: Sampling | int, rows: Sequence[Any]) -> Sequence[Any]:
+        if sampling == 0:
+            found = self.engine.logprobs(rows)
+            return [
+                [{token: it} for token, it in zip(row[1:], given, strict=True)]
+                for row, given in zip(rows, found, strict=True)
+            ]
+        if isinstance(sampling, int):
+            tops = self.engine.top_logprobs(rows, [1] * len(rows), sampling)
+            return [_by_token(top, row[1:]) for top, row in zip(tops, rows, strict=True)]
         return self.engine.generate([row.messages for row in rows], sampling, [row.seed for row in rows])
 
     def _take(self) -> list[_Waiting]:
@@ -178,11 +192,20 @@ class Desk:
                     return wanted
 
 
+def _by_token(top: TopLogprobs, tokens: Sequence[int]) -> list[dict[int, float]]:
+    return [
+        {**dict(zip(ids, logprobs, strict=True)), token: chosen}
+        for ids, logprobs, token, chosen in zip(
+            top.ids.tolist(), top.logprobs.tolist(), tokens, top.chosen.tolist(), strict=True
+        )
+    ]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
     """A row, and who waits for it."""
 
-    sampling: Sampling | None
-    """None where it is to be scored."""
+    sampling: Sampling | int
+    """How many likeliest tokens are wanted, where it is to be scored."""
     row: Any
     answer: Future[Any]

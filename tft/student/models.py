@@ -1,21 +1,17 @@
-"""Open a student, adapt it, and let it answer questions.
-
-PEFT is imported where an adapter is: it takes seconds, which tutors and fully trained students need not spend.
-"""
+"""Open a student, for training or to answer questions."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
-from tft.config.campaign import FullAdapter, LoraAdapter
+from tft.config.adapters import FullAdapter
+from tft.engines.encoding import find_template
 from tft.engines.transformers import TransformersEngine, load_model
 from tft.records import Attempt, Item, Message
+from tft.student.adapting import put_on, settle, take_up
 from tft.student.checkpoints import read_checkpoint
 
 if TYPE_CHECKING:
@@ -27,9 +23,6 @@ if TYPE_CHECKING:
     from tft.ports import Sampling
     from tft.student.ref import StudentRef
 
-# peft 0.21 asks transformers by a name that has been deprecated since; a user can do nothing about it.
-warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
-
 
 @lru_cache(maxsize=2)
 def open_student(student: StudentRef) -> TransformersEngine:
@@ -38,49 +31,42 @@ def open_student(student: StudentRef) -> TransformersEngine:
     Raises:
         StageError: if the checkpoint is damaged.
     """
-    learned = None
-    if student.checkpoint_path is not None and student.digest is not None:
-        learned = read_checkpoint(Path(student.checkpoint_path), student.digest)
-    whole = learned if learned is not None and isinstance(student.adapter, FullAdapter) else Path(student.base_path)
-    model, tokenizer = load_model(whole if whole.is_dir() else student.base_path)
-    if learned is not None and isinstance(student.adapter, LoraAdapter):
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(model, learned).merge_and_unload().eval()
-    return TransformersEngine(model, tokenizer, student.digest or student.base)
+    model, tokenizer = load_base(student, training=False)
+    if student.digest is not None:
+        model = adapt_model(model, student, 0, training=False)
+    model, prefix = settle(model)
+    return TransformersEngine(model, tokenizer, student.digest or student.base, prefix=prefix)
 
 
 def adapt(student: StudentRef, seed: int) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
     """Load a student for training: with every weight thawed, or with an adapter that is."""
-    learned = None
-    if student.checkpoint_path is not None and student.digest is not None:
-        learned = read_checkpoint(Path(student.checkpoint_path), student.digest)
+    model, tokenizer = load_base(student)
+    return adapt_model(model, student, seed), tokenizer
+
+
+def load_base(student: StudentRef, *, training: bool = True) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load what an adapter goes on; of a student whose weights are all trained, what it has learned."""
+    learned = _learned(student) if isinstance(student.adapter, FullAdapter) else None
+    template = find_template(student.chat_template)
+    return load_model(learned or student.base_path, training=training, chat_template=template)
+
+
+def adapt_model(
+    model: PreTrainedModel, student: StudentRef, seed: int, *, training: bool = True
+) -> PreTrainedModel | PeftModel:
+    """Put the adapter of a student on its base: the one it has learned, or a new one."""
     if isinstance(student.adapter, FullAdapter):
-        model, tokenizer = load_model(learned or student.base_path, training=True)
-        return model, tokenizer
-    from peft import LoraConfig, PeftModel, get_peft_model
-
-    model, tokenizer = load_model(student.base_path, training=True)
-    if learned is not None:
-        return _in_order(PeftModel.from_pretrained(model, learned, is_trainable=True)), tokenizer
-    torch.manual_seed(seed)
-    lora = student.adapter
-    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
-    config = LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha if lora.alpha is not None else 2 * lora.r,
-        lora_dropout=lora.dropout,
-        target_modules=targets,
-        task_type="CAUSAL_LM",
-    )
-    return _in_order(get_peft_model(model, config)), tokenizer
+        return model
+    learned = _learned(student)
+    if learned is None:
+        return put_on(model, student.adapter, seed)
+    return take_up(model, student.adapter, learned, training=training)
 
 
-def _in_order(model: PeftModel) -> PeftModel:
-    """Sort what PEFT keeps as a set: it is written into the checkpoint, and hashes differ between processes."""
-    for config in model.peft_config.values():
-        config.target_modules = sorted(config.target_modules)
-    return model
+def _learned(student: StudentRef) -> Path | None:
+    if student.checkpoint_path is None or student.digest is None:
+        return None
+    return read_checkpoint(Path(student.checkpoint_path), student.digest)
 
 
 def ask(question: str) -> tuple[Message, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tft.config.campaign import FullAdapter, LoraAdapter
+from tft.config.adapters import AnyAdapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +16,10 @@ class StudentRef:
     """Folder or hub name of the base model."""
     base: str
     """Fingerprint of the base model."""
-    adapter: FullAdapter | LoraAdapter
+    adapter: AnyAdapter
     checkpoint_path: str | None = None
     """Folder of what it has learned; None for the base model."""
     digest: str | None = None
     """sha256 of the checkpoint's manifest."""
+    chat_template: str | None = None
+    """Of its own, instead of the model's; None for the model's."""

@@ -1,15 +1,16 @@
 """The training loop: one student, its lessons of one cycle, one checkpoint.
 
-AdamW with a linear warm-up and a cosine to a twentieth. A loss or gradient that is not finite ends the stage
-before it touches a weight. Left out on purpose: several processes, gradient accumulation and resuming in
-mid-stage; a stage that was interrupted begins anew, from the last checkpoint, with the same result.
+Each kind of lesson has an objective; their steps take turns, evenly spread over the cycle, under one AdamW with a
+linear warm-up and a cosine to a twentieth. A loss or gradient that is not finite ends the stage before it touches a
+weight. Where memory runs out, fewer rows are in it at once, and the step stays what it is. From time to time all that
+the stage needs to go on is written down, so that one that was interrupted goes on from there, with the same result.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections import Counter
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,20 +18,28 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tft.config.campaign import FullAdapter, LoraAdapter, TrainingConfig
+from tft import plugins
+from tft.config.cards import GraderConfig
+from tft.config.training import TrainingConfig
 from tft.errors import StageError
-from tft.records import Checkpoint, Lesson
+from tft.records import Checkpoint, Lesson, Usage
 from tft.student import StudentRef, write_checkpoint
+from tft.student.adapting import write_down
 from tft.student.models import adapt
-from tft.training.rows import Row, batches, collate, encode
-from tft.training.sft import sft_loss
+from tft.training.learner import Learner
+from tft.training.objective import Objective, Setting, Step, Unit
+from tft.training.snapshots import Progress, forget, restore, snapshot
+from tft.tutor import Scorer, TutorRef, open_tutor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from transformers import PreTrainedModel
+    from tft.config.training import AnyObjective
 
 _FLOOR = 0.05
+_SNAPSHOT_EVERY = 300.0
+"""Seconds."""
+_OBJECTIVE_OF = {"feedback": "feedback", "preference": "preference", "practice": "practice"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,12 @@ class TrainRequest:
     seed: int
     folder_path: str
     """Where the checkpoint goes."""
+    max_tokens: int = 64
+    """Longest answer the student may write."""
+    grader: GraderConfig | None = None
+    """For practice."""
+    tutor: TutorRef | None = None
+    """For feedback."""
 
 
 def train(request: TrainRequest) -> Checkpoint:
@@ -58,64 +73,181 @@ def train(request: TrainRequest) -> Checkpoint:
         StageError: if loss or gradient are not finite, or the checkpoint cannot be written.
     """
     model, tokenizer = adapt(request.student, request.seed)
-    rows = encode(request.lessons, tokenizer)
-    if isinstance(request.student.adapter, LoraAdapter):
-        # PEFT takes seconds to import, and a student whose weights are all trained does without.
-        from tft.training.lora import merge_while_training
-
-        merge_while_training(model)
-    model.train()
+    learner = Learner(model, tokenizer)
+    if request.config.checkpoint_activations:
+        learner.checkpoint_activations()
     with matrix_products(request.config.precision):
-        losses, tokens = _run(model, rows, request, tokenizer.pad_token_id)
-
-    def save(folder: Path) -> None:
-        model.save_pretrained(folder)
-        if isinstance(request.student.adapter, FullAdapter):
-            tokenizer.save_pretrained(folder)
-
-    trainable = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    tenth = max(1, len(losses) // 10)
-    return Checkpoint(
-        path=request.folder_path,
-        digest=write_checkpoint(Path(request.folder_path), save),
-        trained_tokens=sum(tokens.values()),
-        trained_tokens_by_skill=dict(sorted(tokens.items())),
-        steps=len(losses),
-        loss_first=sum(losses[:tenth]) / tenth,
-        loss_last=sum(losses[-tenth:]) / tenth,
-        trainable_share=trainable / sum(weight.numel() for weight in model.parameters()),
-    )
+        course = Course(request, learner)
+        for step in course.steps():
+            course.take(_backward(course, step))
+    folder = Path(request.folder_path)
+    digest = write_checkpoint(folder, lambda aside: write_down(model, tokenizer, request.student.adapter, aside))
+    return course.end(digest)
 
 
-def _run(model: PreTrainedModel, rows: list[Row], request: TrainRequest, pad: int) -> tuple[list[float], Counter[str]]:
-    config = request.config
-    rng = random.Random(f"train {request.seed}")
-    torch.manual_seed(request.seed)
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    usual = default_learning_rate(request.student.adapter.type, model.config.hidden_size)
-    peak = (request.learning_rate or usual) * request.learning_rate_scale
-    optimizer = torch.optim.AdamW(weights, lr=peak, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True)
-    steps = config.epochs * math.ceil(len(rows) / config.batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_at(step, steps, config.warmup))
-    losses: list[float] = []
-    tokens: Counter[str] = Counter()
-    for _ in range(config.epochs):
-        for members in batches(rows, config.batch_size, rng):
-            loss = sft_loss(model, collate(members, pad, model.device))
-            torch.autograd.backward(loss)
-            norm = torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm)
-            losses.append(loss.item())
-            if not (math.isfinite(losses[-1]) and torch.isfinite(norm)):
-                raise StageError(
-                    f"{request.student.id}: the loss is {losses[-1]} and the gradient's norm {norm.item()} at step "
-                    f"{len(losses)}; nothing was saved. Lower students.learning_rate (peak now {peak:g})"
-                )
-            optimizer.step()
-            optimizer.zero_grad()
-            schedule.step()
-            for row in members:
-                tokens[row.skill] += len(row.tokens)
-    return losses, tokens
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """An objective's turn."""
+
+    name: str
+    objective: Objective
+    unit: Unit
+    rate: float
+
+
+class Course:
+    """One student's way through its lessons: which step comes next, and what it does to the weights.
+
+    Args:
+        request: what is learned.
+        learner: the student.
+    """
+
+    def __init__(self, request: TrainRequest, learner: Learner) -> None:
+        # A tutor is opened where it is asked for, and only there.
+        scorer = Scorer(open_tutor(request.tutor)) if request.tutor is not None else None
+        self.learner = learner
+        self.micro_batch = request.config.micro_batch
+        self._request = request
+        self._setting = Setting(learner, request.config, request.seed, request.max_tokens, request.grader, scorer)
+        self._turns = _take_turns(_plan(request, self._setting))
+        modules = {id(module): module for turn in self._turns for module in turn.objective.modules}
+        beside = torch.nn.ModuleList(modules.values())
+        self._weights = [*learner.weights, *beside.parameters()]
+        usual = default_learning_rate(request.student.adapter.type, learner.model.config.hidden_size)
+        self._peak = (request.learning_rate or usual) * request.learning_rate_scale
+        self._optimizer = torch.optim.AdamW(
+            self._weights, lr=self._peak, betas=(0.9, 0.98), weight_decay=request.config.weight_decay, fused=True
+        )
+        torch.manual_seed(request.seed)
+        self._progress = Progress()
+        self._folder = Path(request.folder_path)
+        self._under_way: tuple[Step, str] | None = None
+
+    def steps(self) -> Iterator[Step]:
+        """Give the steps that are left; each is to be taken before the next is asked for."""
+        # After the objectives are made: some of them look at the student as it came into the cycle.
+        restore(self._folder, self._request, self._weights, self._optimizer, self._progress, self._setting)
+        written = time.monotonic()
+        for number in range(self._progress.turns, len(self._turns)):
+            turn = self._turns[number]
+            share = learning_rate_at(number, len(self._turns), self._request.config.warmup)
+            for group in self._optimizer.param_groups:
+                group["lr"] = self._peak * share * turn.rate
+            for step in turn.objective.steps(turn.unit):
+                self._under_way = (step, turn.name)
+                yield step
+            self._progress.turns = number + 1
+            if time.monotonic() - written > _SNAPSHOT_EVERY:
+                snapshot(self._folder, self._request, self._weights, self._optimizer, self._progress, self._setting)
+                written = time.monotonic()
+
+    def take(self, loss: float) -> None:
+        """Take the step whose gradients are there.
+
+        Raises:
+            StageError: if loss or gradient are not finite; no weight was touched.
+        """
+        assert self._under_way is not None
+        step, name = self._under_way
+        norm = torch.nn.utils.clip_grad_norm_(self._weights, self._request.config.max_grad_norm)
+        self._progress.steps += 1
+        if not (math.isfinite(loss) and torch.isfinite(norm)):
+            raise StageError(
+                f"{self._request.student.id}: the loss is {loss} and the gradient's norm {norm.item()} at step "
+                f"{self._progress.steps}; nothing was saved. Lower students.learning_rate (peak now {self._peak:g})"
+            )
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self._setting.note(f"loss {name}", loss)
+        for row in step.rows:
+            self._progress.tokens[row.skill] += len(row.tokens)
+
+    def halve(self, size: int) -> None:
+        """Have fewer rows in memory from now on, and forget the gradients of the step under way."""
+        assert self._under_way is not None
+        self._optimizer.zero_grad()
+        self.micro_batch = max(self._under_way[0].together, size // 2)
+        self._setting.note("micro_batch", self.micro_batch)
+
+    def end(self, digest: str) -> Checkpoint:
+        """Sum the course up, when its checkpoint is written."""
+        forget(self._folder)
+        every = list(self.learner.model.parameters())
+        trainable = sum(weight.numel() for weight in self.learner.weights)
+        measures = {name: _ends(values) for name, values in sorted(self._setting.measures.items())}
+        first = next((it for name, it in measures.items() if name.startswith("loss ")), None)
+        return Checkpoint(
+            path=self._request.folder_path,
+            digest=digest,
+            trained_tokens=sum(self._progress.tokens.values()),
+            trained_tokens_by_skill=dict(sorted(self._progress.tokens.items())),
+            steps=self._progress.steps,
+            loss_first=None if first is None else first[0],
+            loss_last=None if first is None else first[1],
+            trainable_share=trainable / sum(weight.numel() for weight in every),
+            measures=measures,
+            usage=sum(self._setting.used, Usage()),
+        )
+
+
+def _backward(course: Course, step: Step) -> float:
+    """Add up the gradients of a step, part by part; in smaller parts where memory runs out."""
+    chance = torch.get_rng_state()
+    while True:
+        size = min(course.micro_batch or len(step.rows), len(step.rows))
+        size = max(step.together, size - size % step.together)
+        try:
+            total = 0.0
+            for start in range(0, len(step.rows), size):
+                loss = step.loss(course.learner.predict(step.rows[start : start + size])) / step.weight
+                torch.autograd.backward(loss)
+                total += loss.item()
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or size <= step.together:
+                raise
+            course.halve(size)
+            torch.set_rng_state(chance)
+        else:
+            return total
+
+
+def _plan(request: TrainRequest, setting: Setting) -> dict[str, list[_Turn]]:
+    """Give every objective that has lessons its turns, in the order it wants them."""
+    sorts: dict[str, list[Lesson]] = {}
+    for lesson in request.lessons:
+        sorts.setdefault(_OBJECTIVE_OF.get(lesson.kind, "answers"), []).append(lesson)
+    planned = {}
+    for name in sorted(sorts):
+        config: AnyObjective = getattr(request.config.objectives, name)
+        objective: Objective = plugins.load("tft.objectives", config.type)(config, setting)
+        rng = random.Random(f"train {request.seed}" if name == "answers" else f"train {request.seed} {name}")
+        units = objective.units(sorts[name], rng)
+        planned[name] = [_Turn(name, objective, unit, config.rate) for unit in units]
+    return planned
+
+
+def _take_turns(planned: Mapping[str, Sequence[_Turn]]) -> list[_Turn]:
+    """Spread the turns of all objectives evenly over the stage."""
+    placed = [
+        ((place + 0.5) / len(turns), name, turn) for name, turns in planned.items() for place, turn in enumerate(turns)
+    ]
+    return [turn for *_, turn in sorted(placed, key=lambda it: it[:2])]
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Say whether memory ran out."""
+    # On a CPU it is a plain RuntimeError, known by its words.
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    tenth = max(1, len(values) // 10)
+    return sum(values[:tenth]) / tenth, sum(values[-tenth:]) / tenth
+
+
+_PEAKS = {"full": (3e-3, 2.0), "prefix": (1e-2, 1.25), "prompt": (3e-2, 1.25)}
+_OTHER_PEAK = (4e-3, 1.25)
 
 
 def default_learning_rate(adapter: str, width: int) -> float:
@@ -125,13 +257,13 @@ def default_learning_rate(adapter: str, width: int) -> float:
     and for width 2048 close to the 1e-5 and 1e-4 that are common for pretrained models.
 
     Args:
-        adapter: ``full`` or ``lora``.
+        adapter: its type.
         width: hidden size of the model.
 
     >>> f"{default_learning_rate('full', 2048):.1e} {default_learning_rate('lora', 2048):.1e}"
     '1.2e-05 1.2e-04'
     """
-    peak, power = (3e-3, 2.0) if adapter == "full" else (4e-3, 1.25)
+    peak, power = _PEAKS.get(adapter, _OTHER_PEAK)
     return float(peak * (128 / width) ** power)
 
 
@@ -156,7 +288,8 @@ def matrix_products(precision: str) -> Iterator[None]:
     """
     before = torch.get_float32_matmul_precision()
     # torch names the test for AMX instructions with an underscore; there is no public one.
-    rounded = precision == "bf16_products" or (precision == "auto" and torch.cpu._is_amx_tile_supported())
+    fast = torch.cuda.is_available() or torch.cpu._is_amx_tile_supported()
+    rounded = precision == "bf16_products" or (precision == "auto" and fast)
     torch.set_float32_matmul_precision("medium" if rounded else "highest")
     try:
         yield

@@ -8,45 +8,75 @@ one core. In wide models the usual order is the better one, and is left alone.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from peft.tuners.lora import Linear
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from peft import PeftModel
     from transformers import PreTrainedModel
 
-_NARROW = 512
+NARROW = 512
 """Width up to which merging pays."""
 
 
-def merge_while_training(model: PreTrainedModel) -> None:
+def merge_while_training(model: PreTrainedModel | PeftModel) -> None:
     """Let the LoRA layers of a narrow model add their product to the weight before they use it.
 
-    What is trained and saved stays the same; layers with dropout, which acts between the two, are left alone.
+    What is trained and saved stays the same; layers with dropout, which acts between the two, and with DoRA, which
+    also scales, are left alone.
     """
-    if model.config.hidden_size > _NARROW:
+    if model.config.hidden_size > NARROW or not hasattr(model, "peft_config"):
         return
-    for layer in model.modules():
-        if isinstance(layer, Linear) and _can_merge(layer):
+    for layer in _layers(model):
+        layer.forward = partial(_forward, layer, _name(layer))
+
+
+@contextmanager
+def merged(model: PreTrainedModel | PeftModel) -> Iterator[None]:
+    """While nothing is learned, add the products to the weights once, and not at every token."""
+    layers = [layer for layer in _layers(model) if isinstance(layer.forward, partial)]
+    for layer in layers:
+        layer.forward = partial(F.linear, weight=_weight(layer, _name(layer)), bias=layer.base_layer.bias)
+    try:
+        yield
+    finally:
+        for layer in layers:
             layer.forward = partial(_forward, layer, _name(layer))
 
 
-def _can_merge(layer: Linear) -> bool:
+def _layers(model: PreTrainedModel | PeftModel) -> list[Any]:
+    if not hasattr(model, "peft_config"):
+        return []
+    # PEFT takes seconds to import, and a student whose weights are all trained does without.
+    from peft.tuners.lora import Linear
+
+    return [layer for layer in model.modules() if isinstance(layer, Linear) and _can_merge(layer)]
+
+
+def _can_merge(layer: Any) -> bool:
+    name = _name(layer)
     # PEFT wraps the layers of GPT-2 too, which keep their weights the other way round.
-    plain = isinstance(layer.base_layer, torch.nn.Linear)
-    return plain and isinstance(layer.lora_dropout[_name(layer)], torch.nn.Identity)
+    plain = (
+        isinstance(layer.base_layer, torch.nn.Linear) and name not in layer.lora_variant and not layer.lora_bias[name]
+    )
+    return plain and isinstance(layer.lora_dropout[name], torch.nn.Identity)
 
 
-def _name(layer: Linear) -> str:
+def _name(layer: Any) -> str:
     return str(layer.active_adapters[0])
 
 
-def _forward(layer: Linear, name: str, x_BTI: torch.Tensor) -> torch.Tensor:
-    base = layer.base_layer
-    weight_OI = torch.addmm(
-        base.weight, layer.lora_B[name].weight, layer.lora_A[name].weight, alpha=layer.scaling[name]
+def _forward(layer: Any, name: str, x_BTI: torch.Tensor) -> torch.Tensor:
+    return F.linear(x_BTI, _weight(layer, name), layer.base_layer.bias)
+
+
+def _weight(layer: Any, name: str) -> torch.Tensor:
+    return torch.addmm(
+        layer.base_layer.weight, layer.lora_B[name].weight, layer.lora_A[name].weight, alpha=layer.scaling[name]
     )
-    return F.linear(x_BTI, weight_OI, base.bias)

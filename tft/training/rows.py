@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+from tft.records import Example, Message
+
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from transformers import PreTrainedTokenizerBase
 
-    from tft.records import Example, Lesson
+    from tft.records import Lesson
 
+Member = TypeVar("Member")
 IGNORED = -100
 """Label of a token that carries no loss."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Row:
-    """One training example in tokens."""
+    """One training example in tokens; objectives add what they know of it in classes of their own."""
 
     tokens: tuple[int, ...]
     start: int
     """Index of the first token that is learned."""
     skill: str
+
+    @property
+    def learned(self) -> int:
+        """How many tokens are learned."""
+        return len(self.tokens) - self.start
+
+
+def count_learned(rows: Sequence[Row]) -> int:
+    """Count the learned tokens of rows."""
+    return sum(row.learned for row in rows)
 
 
 def encode(lessons: Sequence[Lesson], tokenizer: PreTrainedTokenizerBase) -> list[Row]:
@@ -39,28 +52,67 @@ def encode(lessons: Sequence[Lesson], tokenizer: PreTrainedTokenizerBase) -> lis
     return [_row(example, lesson.item.skill, tokenizer) for lesson in lessons for example in lesson.examples]
 
 
-def _row(example: Example, skill: str, tokenizer: PreTrainedTokenizerBase) -> Row:
+def encode_answers(lessons: Sequence[Lesson], tokenizer: PreTrainedTokenizerBase) -> list[Row]:
+    """Write the question and the answer of lessons, without what else they may teach."""
+    return [
+        _row(asked_and_answered(lesson.item.question, lesson.answer), lesson.item.skill, tokenizer)
+        for lesson in lessons
+    ]
+
+
+def asked_and_answered(question: str, answer: str) -> Example:
+    """Make an example of a question and an answer."""
+    return Example((Message("user", question), Message("assistant", answer)))
+
+
+def encode_prompts(questions: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Write questions as they are asked, ready for the answer."""
+    asked = [[{"role": "user", "content": question}] for question in questions]
+    texts = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
+    return [list(row) for row in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+
+
+def _row(example: Example, skill: str, tokenizer: PreTrainedTokenizerBase, *, whole: bool = True) -> Row:
     messages = [{"role": message.role, "content": message.content} for message in example.messages]
     prompt = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, tokenize=False)
-    whole = tokenizer.apply_chat_template(messages, tokenize=False)
-    if not whole.startswith(prompt):
+    text = tokenizer.apply_chat_template(messages, tokenize=False)
+    if not text.startswith(prompt):
         raise ValueError("the chat template writes a finished answer differently from one that is asked for")
     head = list(tokenizer(prompt, add_special_tokens=False)["input_ids"])
-    tail = list(tokenizer(whole[len(prompt) :], add_special_tokens=False)["input_ids"])
+    answer = text[len(prompt) :] if whole else messages[-1]["content"]
+    tail = list(tokenizer(answer, add_special_tokens=False)["input_ids"])
     return Row((*head, *tail), len(head), skill)
 
 
+def encode_pair(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> tuple[Row, Row]:
+    """Write the two answers of a preference, the better one first."""
+    assert lesson.rejected is not None
+    question, skill = lesson.item.question, lesson.item.skill
+    chosen, rejected = (
+        _row(asked_and_answered(question, answer), skill, tokenizer, whole=answer not in lesson.cut_off)
+        for answer in (lesson.answer, lesson.rejected)
+    )
+    return chosen, rejected
+
+
 def batches(rows: Sequence[Row], size: int, rng: random.Random) -> list[list[Row]]:
-    """Cut rows into batches of like length in random order; every row once.
+    """Cut rows into batches; see :func:`batches_of`."""
+    return batches_of(rows, size, rng, lambda row: len(row.tokens))
+
+
+def batches_of(
+    members: Sequence[Member], size: int, rng: random.Random, length: Callable[[Member], int]
+) -> list[list[Member]]:
+    """Cut rows, or pairs, into batches of like length in random order; every one once.
 
     Rows are shuffled, sorted by length within windows of eight batches, and the batches shuffled again: little
     is padded, and yet no two epochs are alike.
     """
-    order = list(rows)
+    order = list(members)
     rng.shuffle(order)
-    cut: list[list[Row]] = []
+    cut: list[list[Member]] = []
     for start in range(0, len(order), 8 * size):
-        window = sorted(order[start : start + 8 * size], key=lambda row: len(row.tokens))
+        window = sorted(order[start : start + 8 * size], key=length)
         cut += [window[place : place + size] for place in range(0, len(window), size)]
     rng.shuffle(cut)
     return cut

@@ -5,6 +5,7 @@ from tft.tutor.cache import AnswerCache
 from tft.tutor.judging import Pair, Preference, prefer
 from tft.tutor.preflight import Check, Preflight, PreflightRequest, preflight
 from tft.tutor.roles import Answers, Tutor, TutorRef, open_engine, open_tutor
+from tft.tutor.scoring import Scorer
 
 __all__ = [
     "NO_LIMIT",
@@ -16,6 +17,7 @@ __all__ = [
     "Preference",
     "Preflight",
     "PreflightRequest",
+    "Scorer",
     "Tutor",
     "TutorRef",
     "open_engine",

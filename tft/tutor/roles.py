@@ -48,6 +48,8 @@ class TutorRef:
     """Folder of the answer cache."""
     weights_path: str | None = None
     """Folder of the weights that should answer, where they lie here and something else runs them."""
+    actor_path: str | None = None
+    """Name of the worker that runs it, where it is not opened but reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,9 @@ def _repair(prompt: tuple[Message, ...], answer: Generation, read: Read) -> tupl
 
 def open_engine(tutor: TutorRef) -> Engine:
     """Open the engine of a tutor, without its prompts and its cache."""
+    if tutor.actor_path is not None:
+        reached: Engine = plugins.load("tft.engines", "actor")(tutor)
+        return reached
     opened: Engine = plugins.load("tft.engines", tutor.engine.type).open(
         tutor.model_path, tutor.fingerprint, tutor.engine
     )

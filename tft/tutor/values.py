@@ -12,6 +12,18 @@ if TYPE_CHECKING:
     from tft.config.cards import Role, SkillCard
 
 
+_WRITES: tuple[Role, ...] = ("author", "demonstrator")
+NEEDED: dict[str, tuple[Role, ...]] = {
+    "auto": (*_WRITES, "critic"),
+    "demonstration": _WRITES,
+    "critique": (*_WRITES, "critic"),
+    "feedback": _WRITES,
+    "preference": (),
+    "practice": (),
+}
+"""The roles a tutor must take, by ``tuition.methods``."""
+
+
 def usual_values(skill: str, card: SkillCard, question: str, marker: str | None) -> dict[Role, dict[str, Any]]:
     """Give the values of usual requests: the first of a campaign."""
     return {

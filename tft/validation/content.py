@@ -19,6 +19,7 @@ from tft.exams import make_splits, read_suite
 from tft.library import Library, find_data, gather_tutor, is_file, load_items
 from tft.records import Item
 from tft.tutor.prompts import find_prompt
+from tft.tutor.values import NEEDED
 from tft.validation.draft import Draft, Named, collect
 
 if TYPE_CHECKING:
@@ -97,16 +98,27 @@ def _check_tutor(draft: Draft, library: Library, content: Content, problems: lis
                 continue
             place = Named(str(path), f"roles.{role}.{key}", name)
             problems.append(place.problem("there is no such file below prompts/", "write the template there"))
-    missing = [role for role in ("author", "demonstrator", "critic") if role not in content.tutor.roles]
+    methods = draft.config.tuition.methods
+    missing = [role for role in NEEDED[methods] if role not in content.tutor.roles]
     if missing:
         remedy = "tutors/abacus/tutor.yaml shows what a role needs"
-        problems.append(Problem(f"lacks the roles {', '.join(missing)}", str(path), "roles", remedy=remedy))
+        message = f"lacks the roles {', '.join(missing)}, which tuition.methods: {methods} asks for"
+        problems.append(Problem(message, str(path), "roles", remedy=remedy))
     engine = engine_of(draft, content)
     assert engine is not None
     engines = plugins.names("tft.engines")
     if engine.type not in engines:
         place = Named(draft.file, "tutor.engine.type", engine.type)
         problems.append(place.problem("there is no engine of this name", closest(engine.type, engines)))
+    objectives = plugins.names("tft.objectives")
+    for kind, objective in draft.config.training.objectives:
+        if objective.type not in objectives:
+            place = Named(draft.file, f"training.objectives.{kind}.type", objective.type)
+            problems.append(place.problem("there is no objective of this name", closest(objective.type, objectives)))
+    if methods == "feedback" and engine.type == "endpoint" and engine.tokenizer is None:
+        place = Named(draft.file, "tuition.methods", methods)
+        remedy = "name the model's tokenizer in tutor.engine.tokenizer, or take critique"
+        problems.append(place.problem("needs the probabilities of tokens, and this tutor gives text only", remedy))
     problems += _lacks(draft, engine)
 
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
-from tft.config.campaign import LESSONS_A_BATCH, CampaignConfig, LoraAdapter
+from tft.config.adapters import LoraAdapter
+from tft.config.campaign import LESSONS_A_BATCH, CampaignConfig
 from tft.errors import PrerequisiteError, Problem
 from tft.tutor.allowance import cost_of
 from tft.tutor.prompts import compile_prompt, find_prompt, read_prompt
-from tft.tutor.values import longest_values
+from tft.tutor.values import NEEDED, longest_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +35,8 @@ _BYTES = 4
 """A weight in float32."""
 _TRAINED = 4
 """Weight, gradient and two moments of the optimiser, for every weight that is trained."""
+_TEMPLATE = 32
+"""Tokens that a chat template puts around a question, at most."""
 _ASSUMES = (
     "every question the tutor writes can be used, and nobody masters anything; a token counts as one character of "
     "a prompt. Questions that are refused cost more, mastery costs less; the budget ends it"
@@ -64,7 +67,7 @@ class _Use:
 
 def estimate(draft: Draft, content: Content, uses: list[Use], problems: list[Problem]) -> dict[str, Any]:
     """Estimate what a campaign needs, and check its purse against one batch of lessons; null where it is unknown."""
-    worst = _worst_requests(content, problems)
+    worst = _worst_requests(content, draft.config.tuition.methods, problems)
     tokens = None if worst is None else _calls(draft, content, worst, problems)
     folders = {use.who: use.folder for use in uses}
     students = draft.config.students if draft.whole else ()
@@ -85,14 +88,15 @@ def estimate(draft: Draft, content: Content, uses: list[Use], problems: list[Pro
     }
 
 
-def _worst_requests(content: Content, problems: list[Problem]) -> dict[Role, _Use] | None:
+def _worst_requests(content: Content, methods: str, problems: list[Problem]) -> dict[Role, _Use] | None:
     """Count the tokens one request of each role may use, as the tutor itself counts them before it is asked."""
     card, items = content.tutor, [it for held in content.held.values() for it in held]
     if card is None or not items:
         return None
     question = max((item.question for item in items), key=len)
     marker = content.curriculum.grader.marker if content.curriculum is not None else None
-    values = longest_values(content.skills, question, card.longest_attempt, marker)
+    longest = longest_values(content.skills, question, card.longest_attempt, marker)
+    values = {role: longest[role] for role in NEEDED[methods]}
     worst = {role: _worst_request(card, role, values[role], content.tutor_folders, problems) for role in values}
     known = {role: use for role, use in worst.items() if use is not None}
     return known if len(known) == len(values) else None
@@ -119,16 +123,26 @@ def _worst_request(
     return _Use(tokens, card.roles[role].max_tokens, 1)
 
 
+def _on_own_answers(config: CampaignConfig, content: Content, worst: dict[Role, _Use]) -> _Use:
+    """Estimate what critiques of a skill and cycle may take, and probabilities for students' own tokens."""
+    lessons, methods = config.tuition.lessons * len(config.students), config.tuition.methods
+    share = {"critique": 1.0, "auto": config.tuition.critiques}.get(methods, 0.0)
+    used = worst["critic"] * round(lessons * share) if share else _Use(0, 0, 0)
+    if methods != "feedback":
+        return used
+    question = max((len(it.question) for held in content.held.values() for it in held), default=0)
+    passes = config.training.objectives.feedback.epochs or 1
+    return used + _Use(question + _TEMPLATE, config.exams.max_tokens, 1) * (lessons * passes)
+
+
 def _calls(draft: Draft, content: Content, worst: dict[Role, _Use], problems: list[Problem]) -> dict[str, Any]:
     """Estimate tokens, requests and money, and refuse a limit that one batch of lessons may pass."""
     config = draft.config
-    lesson = worst["author"] + worst["demonstrator"]
+    lesson = sum((worst[role] for role in ("author", "demonstrator") if role in worst), _Use(0, 0, 0))
     batch = lesson * LESSONS_A_BATCH
     taught = sum(skill.role == "taught" for skill in content.skills.values())
     batches = math.ceil(config.tuition.lessons / LESSONS_A_BATCH)
-    share = {"critique": 1.0, "demonstration": 0.0}.get(config.tuition.methods, config.tuition.critiques)
-    critiques = worst["critic"] * (round(config.tuition.lessons * share) * len(config.students))
-    cycle = (batch * batches + critiques) * taught
+    cycle = (batch * batches + _on_own_answers(config, content, worst)) * taught
     whole = cycle * config.tuition.cycles
     price = config.tutor.price or (content.tutor.price if content.tutor is not None else None)
     limits: list[tuple[str, float | None, float, float]] = [

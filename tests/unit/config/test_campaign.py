@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from tft.config import CampaignConfig, CurriculumCard, SuiteCard, TutorCard, read_config
-from tft.config.campaign import FullAdapter, LoraAdapter
+from tft.config.adapters import FullAdapter, LoraAdapter
 from tft.config.reading import diagnose, parse_config
 from tft.errors import UserError
 from tft.library import shipped

@@ -86,7 +86,7 @@ def test_nothing_right_is_shown_how_and_something_right_is_criticised_too() -> N
     assert next(line.reason for line in never.tuition if line.skill == "short").startswith("never asked")
 
 
-@pytest.mark.parametrize("method", ["demonstration", "critique"])
+@pytest.mark.parametrize("method", ["demonstration", "critique", "feedback", "preference", "practice"])
 @pytest.mark.parametrize("score", [0, 60])
 def test_a_pinned_method_is_the_only_one(method: str, score: int) -> None:
     config = CONFIG.model_copy(update={"methods": method})

@@ -32,8 +32,8 @@ class Here:
     async def generate(self, asked: Asked) -> Generation:
         return await asyncio.wrap_future(self.desk.generate(asked))
 
-    async def logprobs(self, row: list[int]) -> list[float]:
-        return await asyncio.wrap_future(self.desk.logprobs(row))
+    async def logprobs(self, row: list[int], k: int) -> list[dict[int, float]]:
+        return await asyncio.wrap_future(self.desk.logprobs(row, k))
 
     async def check(self) -> None:
         if not self.well:

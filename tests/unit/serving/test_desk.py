@@ -70,7 +70,11 @@ def test_rows_that_are_sampled_differently_go_apart_and_come_back_right(small: T
     engine.gate.set()
     for row, answer in zip(rows, answers, strict=True):
         assert answer.result(20).text == small.generate([row.messages], row.sampling, [row.seed])[0].text
-    assert score.result(20) == pytest.approx(small.logprobs([[1, 5, 6, 7]])[0], abs=1e-4)
+    found = [at[token] for at, token in zip(score.result(20), [5, 6, 7], strict=True)]
+    assert found == pytest.approx(small.logprobs([[1, 5, 6, 7]])[0], abs=1e-4)
+    wide = desk.logprobs([1, 5, 6, 7], 3).result(20)
+    assert [at[token] for at, token in zip(wide, [5, 6, 7], strict=True)] == pytest.approx(found, abs=1e-4)
+    assert all(3 <= len(at) <= 4 for at in wide)
 
 
 def test_no_batch_is_larger_than_most(small: TransformersEngine) -> None:

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from peft import PeftModel
 
 from tests.making import demonstration
-from tft.config.campaign import FullAdapter, LoraAdapter, TrainingConfig
+from tft.config.adapters import FullAdapter, LoraAdapter
+from tft.config.training import TrainingConfig
 from tft.engines.transformers import load_model
 from tft.errors import StageError
 from tft.ports import Sampling
 from tft.student import StudentRef, read_checkpoint
 from tft.student.models import adapt, attempt
-from tft.training import TrainRequest, loop, train
+from tft.training import TrainRequest, loop, supervised, train
 from tft.training.loop import default_learning_rate, learning_rate_at, matrix_products
 
 if TYPE_CHECKING:
@@ -205,8 +206,8 @@ def test_nothing_in_a_checkpoint_has_the_order_of_a_set(ada: StudentRef, tmp_pat
 def test_a_loss_that_is_not_finite_ends_it_before_a_weight_is_touched(
     ada: StudentRef, tmp_path: Path, watched: list[PreTrainedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sound = loop.sft_loss
-    monkeypatch.setattr(loop, "sft_loss", lambda model, batch: sound(model, batch) * float("nan"))
+    sound = supervised.supervised_loss
+    monkeypatch.setattr(supervised, "supervised_loss", lambda predictions: sound(predictions) * float("nan"))
     with pytest.raises(StageError, match=r"ada: the loss is nan .* at step 1; nothing was saved\. Lower"):
         train(request(ada, tmp_path / "cycle-1"))
     untouched = weights(adapt(ada, 3)[0])
@@ -227,8 +228,8 @@ def test_a_gradient_that_is_not_finite_ends_it_too(
         def backward(context: Any, gradient: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
             return gradient * float("inf")
 
-    sound = loop.sft_loss
-    monkeypatch.setattr(loop, "sft_loss", lambda model, batch: Poison.apply(sound(model, batch)))
+    sound = supervised.supervised_loss
+    monkeypatch.setattr(supervised, "supervised_loss", lambda predictions: Poison.apply(sound(predictions)))
     with pytest.raises(StageError, match=r"gradient's norm (nan|inf) at step 1"):
         train(request(ada, tmp_path / "cycle-1"))
     untouched = weights(adapt(ada, 3)[0])

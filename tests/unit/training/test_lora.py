@@ -11,9 +11,10 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from tests.making import demonstration
-from tft.training.lora import merge_while_training
-from tft.training.rows import collate, encode
-from tft.training.sft import sft_loss
+from tft.training.learner import Learner
+from tft.training.lora import merge_while_training, merged
+from tft.training.rows import Row, collate, count_learned, encode
+from tft.training.supervised import supervised_loss
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -48,31 +49,59 @@ def adapted(model: Any, **options: Any) -> PeftModel:
 
 
 @pytest.fixture(scope="module")
-def lessons(tokenizer: PreTrainedTokenizerBase) -> dict[str, torch.Tensor]:
-    rows = encode([demonstration(question) for question in islice(items.draw("add_3", Random(1)), 6)], tokenizer)
-    return collate(rows, 0, torch.device("cpu"))
+def rows(tokenizer: PreTrainedTokenizerBase) -> list[Row]:
+    return encode([demonstration(question) for question in islice(items.draw("add_3", Random(1)), 6)], tokenizer)
 
 
-def learn(model: PeftModel, lessons: dict[str, torch.Tensor]) -> tuple[float, dict[str, torch.Tensor]]:
+def learn(model: PeftModel, loss: torch.Tensor) -> tuple[float, dict[str, torch.Tensor]]:
     model.zero_grad()
-    loss = sft_loss(model, lessons)
     loss.backward()
     return loss.item(), {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.requires_grad}
 
 
 @pytest.mark.parametrize("make", [llama, gpt2])
+@pytest.mark.parametrize("options", [{}, {"use_rslora": True}, {"use_dora": True}], ids=str)
 @pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to False:UserWarning:peft")
-def test_loss_and_gradients_are_those_of_the_usual_order(make: Any, lessons: dict[str, torch.Tensor]) -> None:
+def test_loss_and_gradients_are_those_of_the_usual_order(
+    make: Any, options: dict[str, Any], rows: list[Row], tokenizer: PreTrainedTokenizerBase
+) -> None:
     torch.manual_seed(1)
-    model = adapted(make())
-    loss, gradients = learn(model, lessons)
-    merge_while_training(model)
-    merged_loss, merged_gradients = learn(model, lessons)
+    model = adapted(make(), **options)
+    batch = collate(rows, 0, torch.device("cpu"))
+    loss, gradients = learn(model, model(**batch).loss)
+    learner = Learner(model, tokenizer)
+    merged_loss, merged_gradients = learn(model, supervised_loss(learner.predict(rows)) / count_learned(rows))
     assert merged_loss == pytest.approx(loss, rel=1e-5)
     assert merged_gradients.keys() == gradients.keys()
     for name, gradient in gradients.items():
         assert gradient.norm() > 0
         assert (merged_gradients[name] - gradient).norm() < 1e-4 * gradient.norm(), name
+
+
+def test_while_nothing_is_learned_the_products_are_added_once(
+    rows: list[Row], tokenizer: PreTrainedTokenizerBase
+) -> None:
+    learner = Learner(adapted(llama()), tokenizer)
+    before = learner.predict(rows).logprobs().detach()
+    with torch.no_grad(), merged(learner.model):
+        assert torch.allclose(learner.predict(rows).logprobs(), before, atol=1e-5)
+        for weight in learner.weights:
+            weight.mul_(1.5)
+        assert torch.allclose(learner.predict(rows).logprobs(), before, atol=1e-5)
+    after = learner.predict(rows).logprobs()
+    assert not torch.allclose(after, before, atol=1e-2)
+    assert after.requires_grad
+
+
+@pytest.mark.filterwarnings("ignore:`lora_bias=True`")
+def test_a_bias_of_the_additions_is_trained_too(rows: list[Row], tokenizer: PreTrainedTokenizerBase) -> None:
+    model = adapted(llama(), lora_bias=True)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name and name.endswith("bias"):
+                weight.fill_(0.5)
+    loss = model(**collate(rows, 0, torch.device("cpu"))).loss.item()
+    assert supervised_loss(Learner(model, tokenizer).predict(rows)).item() / count_learned(rows) == pytest.approx(loss)
 
 
 def replaced(model: PeftModel) -> int:

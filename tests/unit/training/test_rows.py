@@ -9,9 +9,21 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.learning import preferences
 from tests.making import demonstration
 from tft.records import Example, Message
-from tft.training.rows import IGNORED, Row, batches, collate, encode
+from tft.training.rows import (
+    IGNORED,
+    Row,
+    batches,
+    batches_of,
+    collate,
+    count_learned,
+    encode,
+    encode_answers,
+    encode_pair,
+    encode_prompts,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -33,6 +45,24 @@ def test_every_example_of_a_lesson_is_a_row(tokenizer: PreTrainedTokenizerBase) 
     assert len(rows) == 3
     # Of a longer conversation only the last answer is learned.
     assert tokenizer.decode(rows[1].tokens[rows[1].start :]) == "#12</s>"
+
+
+def test_of_an_answer_nothing_else_is_learned(tokenizer: PreTrainedTokenizerBase) -> None:
+    lesson = demonstration("7+5")
+    turns = (Message("user", "7+5"), Message("assistant", "#11"), Message("user", "again"), Message("assistant", "#12"))
+    (row,) = encode_answers([replace(lesson, examples=(Example(turns),))], tokenizer)
+    assert [row] == encode([lesson], tokenizer)
+    assert count_learned([row, row]) == 2 * row.learned == 2 * len("7+5=12 #12") + 2
+
+
+def test_of_a_pair_the_better_answer_comes_first(tokenizer: PreTrainedTokenizerBase) -> None:
+    (lesson,) = preferences(1)
+    chosen, rejected = encode_pair(lesson, tokenizer)
+    assert tokenizer.decode(chosen.tokens[chosen.start :]) == f"{lesson.answer}</s>"
+    assert tokenizer.decode(rejected.tokens[rejected.start :]) == f"{lesson.rejected}</s>"
+    assert chosen.tokens[: chosen.start] == rejected.tokens[: rejected.start]
+    (prompt,) = encode_prompts([lesson.item.question], tokenizer)
+    assert chosen.tokens[: chosen.start] == tuple(prompt)
 
 
 def test_tokens_are_those_that_the_engine_asks_with(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -70,6 +100,14 @@ def test_batches_are_of_like_length_and_no_two_epochs_alike() -> None:
     assert first == batches(made, 8, random.Random(1))
     padding = sum(max(len(row.tokens) for row in batch) * 8 - sum(len(row.tokens) for row in batch) for batch in first)
     assert padding < 0.2 * sum(len(row.tokens) for row in made)
+
+
+@given(st.lists(st.integers(1, 40), max_size=60), st.integers(1, 9), st.integers())
+def test_pairs_are_cut_like_rows(lengths: list[int], size: int, seed: int) -> None:
+    pairs = [(number, length) for number, length in enumerate(lengths)]
+    cut = batches_of(pairs, size, random.Random(seed), lambda it: it[1])
+    assert sorted(member for batch in cut for member in batch) == pairs
+    assert all(0 < len(batch) <= size for batch in cut)
 
 
 def test_a_batch_is_padded_on_the_right_and_padding_carries_no_loss() -> None:

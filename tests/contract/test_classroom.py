@@ -1,0 +1,137 @@
+"""A classroom against training alone: each student learns what it would have learned by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import items
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.making import demonstration
+from tft.config.adapters import FullAdapter, LoraAdapter
+from tft.config.cards import GraderConfig
+from tft.config.training import TrainingConfig
+from tft.errors import StageError
+from tft.student.models import open_student
+from tft.training import ClassRequest, TrainRequest, loop, seat, train, train_together
+
+if TYPE_CHECKING:
+    from tft.records import Lesson
+    from tft.student import StudentRef
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+LORA = LoraAdapter(r=8)
+
+
+def lessons(skill: str, count: int, kind: str = "demonstration") -> tuple[Lesson, ...]:
+    made = [demonstration(question) for question in islice(items.draw(skill, Random(1)), count)]
+    rejected = {"rejected": "#0"} if kind == "preference" else {}
+    return tuple(replace(it, id=f"{kind} {it.id}", kind=kind, **rejected) for it in made)  # type: ignore[arg-type]
+
+
+def requests(ada: StudentRef, folder: Path, **options: Any) -> list[TrainRequest]:
+    """Three students that differ in everything that may differ."""
+    config = TrainingConfig(epochs=2, batch_size=8, precision="full", **options)
+    grader = GraderConfig(type="numeric", marker="#")
+    own = [
+        (lessons("sub_2", 20), 3e-3),
+        (lessons("add_3", 12) + lessons("add_2", 9, "practice"), 5e-3),
+        (lessons("mul_2x1", 9) + lessons("sub_2", 10, "preference"), 1e-3),
+    ]
+    return [
+        TrainRequest(replace(ada, id=f"s{place}", adapter=LORA), mine, config, rate, 1.0, place,
+                     str(folder / str(place)), 24, grader)
+        for place, (mine, rate) in enumerate(own)
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[float]]:
+    """Write down the loss of every step of every student."""
+    found: dict[str, list[float]] = {}
+    take = loop.Course.take
+
+    def taking(course: loop.Course, loss: float) -> None:
+        found.setdefault(course._request.student.id, []).append(loss)
+        take(course, loss)
+
+    monkeypatch.setattr(loop.Course, "take", taking)
+    return found
+
+
+def weights(folder: Path) -> torch.Tensor:
+    return torch.cat([weight.flatten() for weight in load_file(folder / "adapter_model.safetensors").values()])
+
+
+@pytest.mark.parametrize("options", [{}, {"micro_batch": 4}], ids=["whole steps", "in parts"])
+def test_every_step_is_that_of_a_student_alone(
+    options: dict[str, Any], ada: StudentRef, tmp_path: Path, steps: dict[str, list[float]]
+) -> None:
+    alone = [train(it) for it in requests(ada, tmp_path / "alone", **options)]
+    losses = {name: list(found) for name, found in steps.items()}
+    steps.clear()
+    together = train_together(ClassRequest(tuple(requests(ada, tmp_path / "together", **options)))).checkpoints
+    for place, (one, other) in enumerate(zip(alone, together, strict=True)):
+        assert steps[f"s{place}"] == pytest.approx(losses[f"s{place}"], rel=2e-4, abs=1e-5)
+        assert (one.steps, one.trained_tokens_by_skill) == (other.steps, other.trained_tokens_by_skill)
+        assert one.trainable_share == other.trainable_share
+        mine, theirs = weights(tmp_path / "alone" / str(place)), weights(tmp_path / "together" / str(place))
+        assert (mine - theirs).norm() < 2e-3 * mine.norm()
+    configs = [(tmp_path / how / "0" / "adapter_config.json").read_text() for how in ("alone", "together")]
+    assert configs[0] == configs[1]
+
+
+def test_a_class_is_taken_up_where_it_was(ada: StudentRef, tmp_path: Path) -> None:
+    first = requests(ada, tmp_path / "first")
+    found = train_together(ClassRequest(tuple(first))).checkpoints
+    again = [
+        replace(it, student=replace(it.student, checkpoint_path=made.path, digest=made.digest),
+                folder_path=f"{it.folder_path}-2")
+        for it, made in zip(first, found, strict=True)
+    ]  # fmt: skip
+    alone = train(replace(again[0], folder_path=str(tmp_path / "alone")))
+    later = train_together(ClassRequest(tuple(again))).checkpoints
+    mine, theirs = weights(Path(alone.path)), weights(Path(later[0].path))
+    assert (mine - theirs).norm() < 2e-3 * mine.norm()
+    student = replace(first[0].student, checkpoint_path=later[0].path, digest=later[0].digest)
+    assert len(open_student(student).logprobs([[5, 6, 7]])[0]) == 2
+
+
+def test_who_fits_together_sits_together(ada: StudentRef, tmp_path: Path) -> None:
+    one, other, third = requests(ada, tmp_path)
+    others = [
+        replace(other, student=replace(other.student, adapter=adapter))
+        for adapter in (FullAdapter(), LoraAdapter(r=4), LoraAdapter(r=8, dropout=0.1), LoraAdapter(r=8, dora=True))
+    ]
+    elsewhere = replace(third, student=replace(third.student, base="another"))
+    groups = seat([(it, it) for it in (one, *others, third, elsewhere)])
+    assert [len(group) for group in groups] == [2, 1, 1, 1, 1, 1]
+    assert [who for who, _ in groups[0]] == [one, third]
+    with pytest.raises(StageError, match="cannot share a classroom"):
+        train_together(ClassRequest((one, elsewhere)))
+
+
+def test_memory_that_runs_out_parts_everybodys_step(
+    ada: StudentRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train_together(ClassRequest(tuple(requests(ada, tmp_path / "whole")))).checkpoints
+    predict, failed = loop.Learner.predict, []
+
+    def short_of_memory(learner: Any, rows: Any) -> Any:
+        if len(rows) > 12 and torch.is_grad_enabled() and not failed:
+            failed.append(len(rows))
+            raise torch.OutOfMemoryError("none left")
+        return predict(learner, rows)
+
+    monkeypatch.setattr(loop.Learner, "predict", short_of_memory)
+    parted = train_together(ClassRequest(tuple(requests(ada, tmp_path / "parted")))).checkpoints
+    assert failed
+    for one, other in zip(whole, parted, strict=True):
+        assert one.steps == other.steps and "micro_batch" in other.measures
+        assert (weights(Path(one.path)) - weights(Path(other.path))).norm() < 2e-3 * weights(Path(one.path)).norm()

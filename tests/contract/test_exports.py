@@ -1,0 +1,123 @@
+"""What a student has learned, used without this package: in plain PEFT, and merged in plain transformers and vLLM."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import items
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests.making import demonstration
+from tests.remote import VLLM, elsewhere, needs_vllm
+from tft.config.adapters import BottleneckAdapter, LoraAdapter, PeftAdapter, PrefixAdapter, PromptAdapter
+from tft.config.training import TrainingConfig
+from tft.errors import UserError
+from tft.exporting import export_student
+from tft.library import Library
+from tft.ports import Sampling
+from tft.records import Message
+from tft.student.models import open_student
+from tft.training import TrainRequest, train
+
+if TYPE_CHECKING:
+    from tft.config.adapters import AnyAdapter
+    from tft.student import StudentRef
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+QUESTIONS = ("52-27", "81-46", "70-33")
+LESSONS = tuple(demonstration(question) for question in islice(items.draw("sub_2", Random(1)), 32))
+MERGED: dict[str, AnyAdapter] = {
+    "lora": LoraAdapter(r=8),
+    "dora": LoraAdapter(r=8, dora=True),
+    "rslora": LoraAdapter(r=8, rslora=True),
+    "ia3": PeftAdapter(method="IA3"),
+}
+PROMPTED: dict[str, AnyAdapter] = {"prefix": PrefixAdapter(tokens=4), "prompt": PromptAdapter(tokens=4)}
+
+
+def teach(student: StudentRef, adapter: AnyAdapter, run: Path) -> StudentRef:
+    folder = run / "students" / "ada" / "final"
+    config = TrainingConfig(epochs=3, batch_size=8, precision="full")
+    made = train(TrainRequest(replace(student, adapter=adapter), LESSONS, config, 5e-3, 1.0, 3, str(folder)))
+    return replace(student, adapter=adapter, checkpoint_path=str(folder), digest=made.digest)
+
+
+def said(student: StudentRef) -> tuple[list[list[int]], list[str], list[list[float]]]:
+    """Give what a student is asked, what it answers, and what it expected at the tokens of the right answers."""
+    engine = open_student(student)
+    prompts = [(Message("user", question),) for question in QUESTIONS]
+    answers = [it.text for it in engine.generate(prompts, Sampling(32))]
+    rows = [[*head, *engine.tokenizer(items.work(question), add_special_tokens=False)["input_ids"]]
+            for head, question in zip(engine.encode(prompts), QUESTIONS, strict=True)]  # fmt: skip
+    return rows, answers, engine.logprobs(rows)
+
+
+def expected(model: torch.nn.Module, rows: list[list[int]]) -> list[list[float]]:
+    model.eval()
+    found = []
+    for row in rows:
+        ids = torch.tensor([row])
+        with torch.no_grad():
+            logits = model(input_ids=ids).logits[0, -len(row) :].log_softmax(-1)
+        found.append([logits[place - 1, row[place]].item() for place in range(1, len(row))])
+    return found
+
+
+@pytest.mark.parametrize("name", [*MERGED, *PROMPTED])
+def test_an_adapter_loads_in_plain_peft(name: str, ada: StudentRef, tmp_path: Path) -> None:
+    learned = teach(ada, (MERGED | PROMPTED)[name], tmp_path)
+    rows, _, logprobs = said(learned)
+    folder = export_student(Library(), tmp_path, "ada", tmp_path / "out", adapter=True)
+    base = AutoModelForCausalLM.from_pretrained(ada.base_path, dtype=torch.float32, attn_implementation="eager")
+    plain = expected(PeftModel.from_pretrained(base, folder), rows)
+    for one, other in zip(plain, logprobs, strict=True):
+        assert one == pytest.approx(other, abs=2e-4)
+
+
+@pytest.mark.parametrize("name", MERGED)
+def test_a_merged_student_is_a_plain_model(name: str, ada: StudentRef, tmp_path: Path) -> None:
+    learned = teach(ada, MERGED[name], tmp_path)
+    rows, answers, logprobs = said(learned)
+    folder = export_student(Library(), tmp_path, "ada", tmp_path / "out", adapter=False)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    for one, other in zip(expected(model, rows), logprobs, strict=True):
+        assert one == pytest.approx(other, abs=2e-4)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for question, answer in zip(QUESTIONS, answers, strict=True):
+        asked = tokenizer.apply_chat_template(
+            [{"role": "user", "content": question}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        written = model.generate(**asked, max_new_tokens=32, do_sample=False)[0, asked["input_ids"].shape[1] :]
+        assert tokenizer.decode(written, skip_special_tokens=True) == answer
+
+
+@needs_vllm
+def test_a_merged_student_is_a_model_for_vllm(ada: StudentRef, tmp_path: Path) -> None:
+    learned = teach(ada, MERGED["lora"], tmp_path)
+    rows, answers, logprobs = said(learned)
+    folder = export_student(Library(), tmp_path, "ada", tmp_path / "out", adapter=False)
+    with elsewhere(str(folder), "merged", VLLM) as engine:
+        written = engine.generate([(Message("user", question),) for question in QUESTIONS], Sampling(32))
+        assert [it.text for it in written] == answers
+        for one, other in zip(engine.logprobs(rows), logprobs, strict=True):
+            assert one == pytest.approx(other, abs=1e-3)
+
+
+def test_what_cannot_be_merged_says_so(ada: StudentRef, tmp_path: Path) -> None:
+    for name, adapter in {**PROMPTED, "bottleneck": BottleneckAdapter(width=8)}.items():
+        teach(ada, adapter, tmp_path / name)
+        with pytest.raises(UserError, match="cannot be merged"):
+            export_student(Library(), tmp_path / name, "ada", tmp_path / "out", adapter=False)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UserError, match="students with a final checkpoint: ada"):
+        export_student(Library(), tmp_path / "prefix", "blaise", tmp_path / "out", adapter=False)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UserError, match="is there already"):
+        export_student(Library(), tmp_path / "prefix", "ada", tmp_path / "out", adapter=True)

@@ -1,0 +1,228 @@
+"""How lessons become weights: the objective for each kind of lesson, and how they are trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from tft.config._base import Frozen, Refusal, execution, refuse
+
+Share = Annotated[float, Field(gt=0)]
+
+
+class _ObjectiveConfig(Frozen):
+    """What all objectives take."""
+
+    rate: Share = 1.0
+    """Learning rate of its steps, as a share of that of the student."""
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """Passes over its lessons; None means those of ``training.epochs`` where lessons are read, and one where the
+    student writes answers of its own."""
+
+
+class SupervisedConfig(_ObjectiveConfig):
+    """Cross-entropy on the tokens of the answer; on a tutor's answers this is sequence distillation."""
+
+    type: Literal["supervised"] = "supervised"
+    """Says that this is supervised fine-tuning."""
+
+
+class DistillationConfig(_ObjectiveConfig):
+    """Learn the tutor's distribution of the next token, on answers that the student wrote itself.
+
+    Agarwal et al. 2024 (generalised knowledge distillation); with ``sampled``, Lu et al. 2025 (on-policy distillation).
+    """
+
+    type: Literal["distillation"] = "distillation"
+    """Says that this is token distillation."""
+    divergence: Literal["forward_kl", "reverse_kl", "jensen_shannon", "sampled"] = "reverse_kl"
+    """What is made small. ``sampled`` estimates the reverse KL on the tokens written, by policy gradient: it asks the
+    tutor for nothing but their log-probabilities, and works with another tokenizer."""
+    mixture: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Share of the tutor in the mixture of ``jensen_shannon``."""
+    top_k: Annotated[int, Field(ge=1)] | None = 64
+    """Tokens a position whose probability the tutor gives; all others become one, the tail. None means all tokens."""
+    on_policy: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the answers that the student writes; the others are the tutor's own."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """At which the student writes."""
+    steps_a_roll_out: Annotated[int, Field(ge=1)] = 1
+    """Optimiser steps on answers that were written at once: the last of them learns from a student that is one step
+    fewer than this behind."""
+
+
+class DPOConfig(_ObjectiveConfig):
+    """Direct preference optimisation (Rafailov et al. 2023) and its variants, on pairs of answers."""
+
+    type: Literal["dpo"] = "dpo"
+    """Says that this is DPO."""
+    loss: Literal[
+        "sigmoid", "hinge", "ipo", "robust", "exo_pair", "nca_pair", "bco_pair", "sppo_hard", "apo_zero", "apo_down",
+        "discopop", "sigmoid_norm", "simpo", "orpo",
+    ] = "sigmoid"  # fmt: skip
+    """Which variant; ``simpo`` and ``orpo`` need no reference."""
+    beta: Share = 0.1
+    """How strongly the student is held to what it was."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """Share of pairs that are thought to be the wrong way round."""
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    """Of ``simpo``: by how much the chosen answer should lead, in units of beta."""
+    supervised: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the cross-entropy on the chosen answer, added to the loss (Pang et al. 2024): without it, both answers
+    become less likely where they have long steps in common."""
+    rate: Share = 0.1
+    """Learning rate of its steps, as a share of that of the student."""
+
+    @model_validator(mode="after")
+    def _can_be_smoothed(self) -> DPOConfig:
+        if self.loss == "exo_pair" and self.label_smoothing == 0:
+            refuse([Refusal(("label_smoothing",), 0.0, "exo_pair is infinite without it", "write 0.001, for example")])
+        return self
+
+
+class KTOConfig(_ObjectiveConfig):
+    """Kahneman-Tversky optimisation (Ethayarajh et al. 2024): answers that are right or wrong, unpaired."""
+
+    type: Literal["kto"] = "kto"
+    """Says that this is KTO."""
+    beta: Share = 0.1
+    """How strongly the student is held to what it was."""
+    right: Share = 1.0
+    """Weight of right answers."""
+    wrong: Share = 1.0
+    """Weight of wrong answers."""
+    rate: Share = 0.03
+    """Learning rate of its steps, as a share of that of the student."""
+
+
+class _PolicyConfig(_ObjectiveConfig):
+    """What reinforcement learning takes."""
+
+    group: Annotated[int, Field(ge=2, le=256)] = 8
+    """Answers a question."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """At which the student writes."""
+    clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """How far the probability of a token may move from where it was written before it is left alone."""
+    clip_above: Annotated[float, Field(gt=0)] | None = None
+    """The same upwards; None means the same as ``clip`` (Yu et al. 2025, clip-higher)."""
+    kl: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the KL divergence from the student as it came into the cycle."""
+    normalize: Literal["tokens", "rows", "length"] = "tokens"
+    """Average over all tokens of a step; over each answer and then over answers (GRPO as published); or divide by the
+    longest an answer may be, so that no length is favoured (Liu et al. 2025)."""
+    rate: Share = 0.2
+    """Learning rate of its steps, as a share of that of the student."""
+
+
+class GRPOConfig(_PolicyConfig):
+    """Group-relative policy optimisation (Shao et al. 2024): an answer against the others to its question."""
+
+    type: Literal["grpo"] = "grpo"
+    """Says that this is GRPO."""
+    scale: bool = True
+    """Divide by the standard deviation of the group's rewards."""
+
+
+class RLOOConfig(_PolicyConfig):
+    """REINFORCE leave-one-out (Ahmadian et al. 2024): the mean of the other answers is the baseline."""
+
+    type: Literal["rloo"] = "rloo"
+    """Says that this is RLOO."""
+
+
+class PPOConfig(_PolicyConfig):
+    """Proximal policy optimisation (Schulman et al. 2017), with a value head and generalised advantages."""
+
+    type: Literal["ppo"] = "ppo"
+    """Says that this is PPO."""
+    group: Annotated[int, Field(ge=1, le=256)] = 4
+    """Answers a question."""
+    passes: Annotated[int, Field(ge=1)] = 2
+    """Passes over the answers of a roll-out."""
+    minibatches: Annotated[int, Field(ge=1)] = 2
+    """Optimiser steps a pass."""
+    gae: Annotated[float, Field(ge=0, le=1)] = 0.95
+    """λ of the advantages: 0 trusts the value head, 1 the reward."""
+    discount: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """γ of the advantages."""
+    value: Share = 0.5
+    """Weight of the value head's loss."""
+
+
+class OtherConfig(_ObjectiveConfig):
+    """An objective that a plug-in brings."""
+
+    type: str
+    """Its name among the entry points of ``tft.objectives``."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """What it takes."""
+
+
+_OURS = ("supervised", "distillation", "dpo", "kto", "grpo", "rloo", "ppo")
+
+
+def _tag(value: Any) -> str:
+    name = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return name if name in _OURS else "other"
+
+
+def _name_to_type(value: Any) -> Any:
+    return {"type": value} if isinstance(value, str) else value
+
+
+AnyObjective = Annotated[
+    Annotated[SupervisedConfig, Tag("supervised")]
+    | Annotated[DistillationConfig, Tag("distillation")]
+    | Annotated[DPOConfig, Tag("dpo")]
+    | Annotated[KTOConfig, Tag("kto")]
+    | Annotated[GRPOConfig, Tag("grpo")]
+    | Annotated[RLOOConfig, Tag("rloo")]
+    | Annotated[PPOConfig, Tag("ppo")]
+    | Annotated[OtherConfig, Tag("other")],
+    Discriminator(_tag),
+]
+Objective = Annotated[AnyObjective, BeforeValidator(_name_to_type, json_schema_input_type=AnyObjective | str)]
+"""What a user may write: the name alone, or the name with options."""
+
+
+class ObjectivesConfig(Frozen):
+    """Which objective learns from which kind of lesson."""
+
+    answers: Objective = SupervisedConfig()
+    """From demonstrations, critiques and replay: answers that the grader passed."""
+    feedback: Objective = DistillationConfig()
+    """From the tutor's probabilities for the student's own tokens."""
+    preference: Objective = DPOConfig()
+    """From pairs of answers: ``dpo`` or ``kto``."""
+    practice: Objective = GRPOConfig()
+    """From the grader's verdicts on the student's own answers: ``grpo``, ``rloo`` or ``ppo``."""
+
+
+class TrainingConfig(Frozen):
+    """How lessons become weights."""
+
+    epochs: Annotated[int, Field(ge=1)] = 4
+    """Passes over the lessons of a cycle."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Rows an optimiser step; pairs count twice."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the steps in which the learning rate rises."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Decoupled weight decay."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients are scaled down to this norm."""
+    precision: Literal["auto", "full", "bf16_products"] = "auto"
+    """Matrix products in float32, or rounded to bfloat16 while everything else stays float32. ``auto`` rounds
+    where the processor has matrix instructions for it, and on GPUs."""
+    objectives: ObjectivesConfig = ObjectivesConfig()
+    """The objective for each kind of lesson."""
+    classroom: bool = False
+    """Train LoRA students of one base together, in one forward and backward pass; each learns what it would learn
+    alone, but for the last bit of a sum."""
+    micro_batch: Annotated[int, Field(ge=1)] | None = execution(None)
+    """Rows that are in memory at once; None means all of a step. Halved where memory runs out; the step stays what it
+    is, but for the last bit of a sum."""
+    checkpoint_activations: bool = execution(False)
+    """Compute activations again in the backward pass instead of keeping them: slower, in less memory."""

@@ -1,0 +1,48 @@
+"""Which way of teaching a skill needs, from what is known of the student's command of it.
+
+Nothing right yet: it is shown how. Some right: it is shown more, and the tutor criticises its own mistakes. A user may
+pin one way for everything: feedback, preferences and practice are taken that way.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from tft.records import LessonKind, Mastery, Tuition
+
+if TYPE_CHECKING:
+    from tft.config.campaign import TuitionConfig
+
+_SOME_RIGHT = 0.25
+_LEAST_SHARE = 0.25
+_PINNED: dict[str, str] = {
+    "demonstration": "demonstrations are",
+    "critique": "critiques are",
+    "feedback": "feedback is",
+    "preference": "preferences are",
+    "practice": "practice is",
+}
+
+
+def choose_methods(skill: str, known: Mastery | None, config: TuitionConfig) -> list[Tuition]:
+    """Choose how a skill is taught in one cycle, with the reason of each line.
+
+    Args:
+        skill: its name.
+        known: what was found out about it; None if nothing was asked.
+        config: how much is taught, and in which ways.
+    """
+    score = known.score if known is not None else 0.0
+    evidence = f"{known.right} of {known.n} right" if known is not None else "never asked"
+    lessons = math.ceil(config.lessons * max(_LEAST_SHARE, min(1.0, 2 * (1 - score))))
+    kinds: dict[LessonKind, tuple[int, str]] = {}
+    if config.methods != "auto":
+        kinds[config.methods] = (lessons, f"{_PINNED[config.methods]} pinned by tuition.methods")
+    elif score < _SOME_RIGHT:
+        kinds["demonstration"] = (lessons, "too little right to build on, so it is shown how")
+    else:
+        critiques = round(lessons * config.critiques)
+        kinds["demonstration"] = (lessons - critiques, "not yet safe, so more worked answers")
+        kinds["critique"] = (critiques, "some right, so its own mistakes can teach it")
+    return [Tuition(skill, kind, count, f"{evidence}: {reason}") for kind, (count, reason) in kinds.items() if count]

@@ -1,0 +1,72 @@
+"""A taught student, to be used without this package: a merged model, or its adapter as PEFT keeps it.
+
+Left out on purpose: pushing it anywhere, and a model card.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from tft.errors import Problem, UserError
+from tft.examination import find_student
+from tft.student import write_checkpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tft.library import Library
+
+
+def export_student(library: Library, run: Path, student: str, folder: Path, *, adapter: bool) -> Path:
+    """Write a student of a run to a folder.
+
+    Args:
+        library: where names are looked up.
+        run: the run directory.
+        student: its id.
+        folder: where to; it may not exist yet.
+        adapter: write its adapter alone, for PEFT; otherwise a model with everything merged, and its tokenizer.
+
+    Raises:
+        UserError: if there is no such student, it was never promoted, or it cannot be exported that way.
+    """
+    final = run / "students" / student / "final"
+    if not final.is_dir():
+        known = sorted(path.parent.name for path in run.glob("students/*/final"))
+        remedy = f"students with a final checkpoint: {', '.join(known) or 'none'}"
+        raise UserError(Problem("has no promoted checkpoint in this run", key="STUDENT", value=student, remedy=remedy))
+    if folder.exists():
+        remedy = "name a folder that is not there yet"
+        raise UserError(Problem("is there already", key="--out", value=str(folder), remedy=remedy))
+    merged = (final / "config.json").is_file()
+    if adapter:
+        if not (final / "adapter_config.json").is_file():
+            remedy = "leave --adapter out"
+            raise UserError(Problem("has no adapter that PEFT knows", key="STUDENT", value=student, remedy=remedy))
+        shutil.copytree(final, folder)
+    elif merged:
+        shutil.copytree(final, folder)
+    else:
+        _merge(library, final, folder)
+    return folder
+
+
+def _merge(library: Library, final: Path, folder: Path) -> None:
+    # PEFT and torch take seconds.
+    from tft.student.adapting import settle
+    from tft.student.models import adapt_model, load_base
+
+    student = find_student(library, str(final))
+    model, tokenizer = load_base(student)
+    model, prefix = settle(adapt_model(model, student, 0, training=False))
+    if prefix is not None or student.adapter.type == "bottleneck":
+        what = "bottleneck adapters are" if prefix is None else "what stands before the prompt is"
+        remedy = "export it with --adapter" if prefix is not None else "serve it with this package"
+        raise UserError(Problem(f"{what} no part of the weights, and cannot be merged", key="STUDENT", remedy=remedy))
+
+    def save(aside: Path) -> None:
+        model.save_pretrained(aside)
+        tokenizer.save_pretrained(aside)
+
+    write_checkpoint(folder, save)

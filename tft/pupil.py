@@ -1,0 +1,48 @@
+"""What a campaign knows of one student while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tft.config.campaign import StudentConfig
+from tft.records import Lesson, Mastery, Sitting, StopReason
+from tft.student import StudentRef
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass
+class Pupil:
+    """One student, from cycle to cycle."""
+
+    config: StudentConfig
+    ref: StudentRef
+    """The promoted checkpoint."""
+    check: Sitting = field(default_factory=lambda: Sitting("check", ()))
+    """The check of the promoted checkpoint."""
+    known: dict[str, Mastery] = field(default_factory=dict)
+    history: list[float] = field(default_factory=list)
+    roll_backs: int = 0
+    read: dict[str, int] = field(default_factory=dict)
+    """How far it has read each shelf."""
+    notebook: dict[str, list[Lesson]] = field(default_factory=dict)
+    """The lessons it was trained on, by skill; one a question."""
+    stop: StopReason | None = None
+
+    @property
+    def place(self) -> str:
+        """Where its stages run."""
+        return f"student/{self.config.id}"
+
+    def remember(self, lessons: Iterable[Lesson]) -> None:
+        """Write lessons into its notebook; what it was taught on a question it knows already is not another."""
+        for lesson in lessons:
+            if lesson.kind in ("replay", "practice") or not lesson.examples:
+                continue
+            page = self.notebook.setdefault(lesson.item.skill, [])
+            if lesson.kind in ("demonstration", "critique") or not any(
+                lesson.item.question == known.item.question for known in page
+            ):
+                page.append(lesson)

@@ -1,0 +1,171 @@
+"""Put an adapter on a model, take it up again from a checkpoint, and write it down.
+
+PEFT is imported where an adapter is: it takes seconds, which tutors and fully trained students need not spend.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tft.config.adapters import BottleneckAdapter, FullAdapter, LoraAdapter, PeftAdapter, PrefixAdapter, PromptAdapter
+from tft.config.reading import closest
+from tft.errors import Problem, UserError
+from tft.student.bottleneck import add_bottlenecks, load_bottlenecks, save_bottlenecks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from peft import PeftConfig, PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from tft.config.adapters import AnyAdapter
+
+# peft 0.21 asks transformers by a name that has been deprecated since; a user can do nothing about it.
+warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
+
+Prefix = list[tuple[torch.Tensor, torch.Tensor]]
+"""Keys and values that stand before every prompt: one pair a layer, [1, heads, P, head size]."""
+
+
+def put_on(model: PreTrainedModel, adapter: AnyAdapter, seed: int) -> PreTrainedModel | PeftModel:
+    """Put a new adapter on a model, ready to be trained.
+
+    Raises:
+        UserError: if PEFT has no such adapter, or not with these options.
+        PrerequisiteError: if the model cannot take it.
+    """
+    torch.manual_seed(seed)
+    if isinstance(adapter, FullAdapter):
+        return model
+    if isinstance(adapter, BottleneckAdapter):
+        add_bottlenecks(model, adapter.width)
+        return model
+    from peft import get_peft_model
+
+    try:
+        adapted = get_peft_model(model, _peft_config(adapter))
+    except (TypeError, ValueError) as error:
+        raise UserError(Problem(f"PEFT refuses this adapter: {error}", key="adapter", value=adapter.type)) from error
+    if isinstance(adapter, PeftAdapter) and not hasattr(adapted.base_model, "merge_and_unload"):
+        message = "cannot be merged into the weights, so no engine could run it"
+        raise UserError(Problem(message, key="adapter.method", value=adapter.method, remedy="take lora, IA3 or LOHA"))
+    if isinstance(adapter, PrefixAdapter):
+        _begin_with_real_keys(adapted, adapter.tokens)
+    return _in_order(adapted)
+
+
+def take_up(
+    model: PreTrainedModel, adapter: AnyAdapter, folder: Path, *, training: bool
+) -> PreTrainedModel | PeftModel:
+    """Put the adapter of a checkpoint on a model."""
+    if isinstance(adapter, BottleneckAdapter):
+        load_bottlenecks(model, folder)
+        return model
+    from peft import PeftModel
+
+    prompted = isinstance(adapter, PrefixAdapter | PromptAdapter)
+    taken = _in_order(PeftModel.from_pretrained(model, folder, is_trainable=training and not prompted))
+    if training and prompted:
+        # PEFT opens a prompt for answering only.
+        taken.active_peft_config.inference_mode = False
+        taken.prompt_encoder.requires_grad_(True)
+    return taken
+
+
+def write_down(
+    model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, adapter: AnyAdapter, folder: Path
+) -> None:
+    """Write what a student has learned: its adapter, or the whole model with its tokenizer."""
+    if isinstance(adapter, BottleneckAdapter):
+        save_bottlenecks(model, folder, adapter.width)
+        return
+    model.save_pretrained(folder)
+    if isinstance(adapter, FullAdapter):
+        tokenizer.save_pretrained(folder)
+
+
+def settle(model: PreTrainedModel | PeftModel) -> tuple[PreTrainedModel, Prefix | None]:
+    """Make a model ready to answer: merge what can be merged, and compute what stands before every prompt."""
+    if not hasattr(model, "peft_config"):
+        return model.eval(), None
+    if model.active_peft_config.is_prompt_learning:
+        return model.get_base_model().eval(), read_prefix(model)
+    return model.merge_and_unload().eval(), None
+
+
+@torch.no_grad()
+def read_prefix(model: PreTrainedModel | PeftModel) -> Prefix | None:
+    """Give the keys and values that prefix or prompt tuning puts before every prompt; None where nothing does."""
+    if not hasattr(model, "peft_config") or not model.active_peft_config.is_prompt_learning:
+        return None
+    found = model.get_prompt(1)
+    if isinstance(found, torch.Tensor):
+        # Embeddings: what the layers make of them is the same before every prompt.
+        found = model.get_base_model()(inputs_embeds=found, use_cache=True).past_key_values
+    return [(layer.keys, layer.values) for layer in found.layers]
+
+
+def _peft_config(adapter: AnyAdapter) -> PeftConfig:
+    import peft
+
+    match adapter:
+        case LoraAdapter():
+            return peft.LoraConfig(
+                r=adapter.r,
+                lora_alpha=adapter.alpha if adapter.alpha is not None else 2 * adapter.r,
+                lora_dropout=adapter.dropout,
+                target_modules=adapter.targets if isinstance(adapter.targets, str) else list(adapter.targets),
+                use_dora=adapter.dora,
+                use_rslora=adapter.rslora,
+                task_type="CAUSAL_LM",
+            )
+        case PrefixAdapter():
+            return peft.PrefixTuningConfig(num_virtual_tokens=adapter.tokens, task_type="CAUSAL_LM")
+        case PromptAdapter():
+            return peft.PromptTuningConfig(
+                num_virtual_tokens=adapter.tokens, prompt_tuning_init="SAMPLE_VOCAB", task_type="CAUSAL_LM"
+            )
+        case PeftAdapter():
+            known = {
+                kind.value: config
+                for kind, config in peft.PEFT_TYPE_TO_CONFIG_MAPPING.items()
+                if not issubclass(config, peft.PromptLearningConfig)
+            }
+            if adapter.method not in known:
+                remedy = f"prefix and prompt tuning have types of their own; {closest(adapter.method, known)}"
+                message = "PEFT has no such adapter that can be merged"
+                raise UserError(Problem(message, key="adapter.method", value=adapter.method, remedy=remedy))
+            try:
+                return known[adapter.method](task_type="CAUSAL_LM", **adapter.options)
+            except (TypeError, ValueError) as error:
+                raise UserError(Problem(str(error), key="adapter.options", value=adapter.method)) from error
+    raise AssertionError(adapter)
+
+
+@torch.no_grad()
+def _begin_with_real_keys(model: PeftModel, tokens: int) -> None:
+    """Let a prefix begin as the keys and values of tokens, drawn at random.
+
+    PEFT draws the prefix itself, which no token would ever leave there: a student then begins as if it had been hit
+    on the head.
+    """
+    base = model.get_base_model()
+    drawn = torch.randint(base.config.vocab_size, (1, tokens), device=base.device)
+    cache = base(input_ids=drawn, use_cache=True).past_key_values
+    pairs = torch.stack(
+        [torch.stack([layer.keys[0], layer.values[0]]) for layer in cache.layers]
+    )  # [L, 2, heads, P, D]
+    embedding = model.prompt_encoder[model.active_adapter].embedding.weight
+    embedding.copy_(pairs.permute(3, 0, 1, 2, 4).reshape(tokens, -1))
+
+
+def _in_order(model: PeftModel) -> PeftModel:
+    """Sort what PEFT keeps as a set: it is written into the checkpoint, and hashes differ between processes."""
+    for config in model.peft_config.values():
+        targets: Any = getattr(config, "target_modules", None)
+        if targets is not None and not isinstance(targets, str):
+            config.target_modules = sorted(targets)
+    return model

@@ -1,0 +1,205 @@
+"""From a syllabus to lessons: the shelf, the student and the tutor are asked for each kind it names.
+
+Feedback takes questions that a student was shown before, as far as there are any, because those have been paid for;
+practice takes questions that the curriculum draws, which cost nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from tft.errors import BudgetError
+from tft.lessons import (
+    ContestRequest,
+    CritiqueRequest,
+    FeedbackRequest,
+    ReplayRequest,
+    contest,
+    criticise,
+    draw_items,
+    for_own_work,
+    promise_feedback,
+    rehearse,
+    review,
+    unanswered,
+)
+from tft.records import Lesson, Offered, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tft.preparation import Prepared
+    from tft.pupil import Pupil
+    from tft.records import Item, Sitting, Syllabus
+    from tft.shelf import Shelf
+    from tft.steps import Steps
+
+    Practise = Callable[[Pupil, int, str, tuple[Item, ...]], Awaitable[Sitting]]
+
+_ATTEMPTS = 4
+"""Answers a question, to find one that is right and one that is wrong."""
+
+
+class Teaching:
+    """Gathers the lessons of a campaign.
+
+    Args:
+        prepared: the campaign.
+        held_out: fingerprints that may not be taught.
+        steps: runs the stages.
+        shelf: has the demonstrations.
+        practise: lets a student answer items, and has them graded.
+    """
+
+    def __init__(
+        self, prepared: Prepared, held_out: tuple[str, ...], steps: Steps, shelf: Shelf, practise: Practise
+    ) -> None:
+        self._prepared = prepared
+        self._config = prepared.config
+        self._held_out = held_out
+        self._steps = steps
+        self._shelf = shelf
+        self._practise = practise
+
+    async def gather(self, pupil: Pupil, syllabus: Syllabus) -> list[Lesson]:
+        """Gather the lessons a syllabus asks for; what the budget does not reach is left out."""
+        wanted: dict[str, dict[str, int]] = {}
+        for line in syllabus.tuition:
+            wanted.setdefault(line.skill, {})[line.kind] = line.lessons
+        lessons: list[Lesson] = []
+        for skill, counts in wanted.items():
+            if set(counts) != {"replay"}:
+                lessons += await self._teach(pupil, syllabus.cycle, skill, counts)
+        if not lessons:
+            return []
+        rows = {skill: counts["replay"] for skill, counts in wanted.items() if "replay" in counts}
+        return lessons + await self._replay(pupil, syllabus.cycle, rows)
+
+    async def _teach(self, pupil: Pupil, cycle: int, skill: str, counts: dict[str, int]) -> list[Lesson]:
+        shown = counts.get("demonstration", 0) + counts.get("critique", 0)
+        lessons = await self._show(pupil, cycle, skill, counts, shown) if shown else []
+        if counts.get("feedback"):
+            # Only on what the tutor can answer itself.
+            answered = self._shown_before(pupil, cycle, skill, counts["feedback"])
+            answered += await self._read_on(pupil, skill, counts["feedback"] - len(answered))
+            lessons += await self._promise(pupil, cycle, tuple(answered))
+        if counts.get("preference"):
+            lessons += await self._contest(pupil, cycle, self._to_answer(pupil, cycle, skill, counts["preference"]))
+        if counts.get("practice"):
+            drawn = self._draw(pupil, cycle, skill, counts["practice"])
+            lessons += for_own_work(drawn, "practice")
+        return lessons
+
+    async def _show(self, pupil: Pupil, cycle: int, skill: str, counts: dict[str, int], shown: int) -> list[Lesson]:
+        """Let a student read on, and have what it gets wrong criticised."""
+        new = await self._read_on(pupil, skill, shown)
+        critiques: list[Lesson] = []
+        if counts.get("critique"):
+            critiques = await self._criticise(pupil, cycle, skill, new, counts["critique"])
+            answered = {lesson.item.question for lesson in critiques}
+            new = [lesson for lesson in new if lesson.item.question not in answered]
+        return critiques + new[: counts.get("demonstration", 0)]
+
+    async def _read_on(self, pupil: Pupil, skill: str, count: int) -> list[Lesson]:
+        new = await self._shelf.take(skill, pupil.read.get(skill, 0), count) if count > 0 else []
+        pupil.read[skill] = pupil.read.get(skill, 0) + len(new)
+        return new
+
+    def _shown_before(self, pupil: Pupil, cycle: int, skill: str, count: int) -> list[Lesson]:
+        """Pick questions a student was shown in earlier cycles, at random and each once."""
+        pages = {lesson.item.question: lesson for lesson in pupil.notebook.get(skill, ()) if lesson.answer}
+        rng = random.Random(self._seed("own work", pupil, cycle, skill))
+        return rng.sample(list(pages.values()), min(count, len(pages)))
+
+    def _to_answer(self, pupil: Pupil, cycle: int, skill: str, count: int) -> tuple[Lesson, ...]:
+        """Pick questions the tutor has answered, and others where there are not enough."""
+        known = self._shown_before(pupil, cycle, skill, count)
+        return (*known, *self._draw(pupil, cycle, skill, count - len(known)))
+
+    def _draw(self, pupil: Pupil, cycle: int, skill: str, count: int) -> list[Lesson]:
+        seed = str(self._seed("draw", pupil, cycle, skill))
+        return [unanswered(item) for item in draw_items(self._prepared.source, skill, count, self._held_out, seed)]
+
+    async def _promise(self, pupil: Pupil, cycle: int, lessons: tuple[Lesson, ...]) -> list[Lesson]:
+        """Reserve what the tutor may be asked for while the student trains."""
+        if self._shelf.limit:
+            return []
+        request = FeedbackRequest(
+            tutor=self._prepared.tutor,
+            lessons=for_own_work(lessons, "feedback"),
+            passes=self._config.training.objectives.feedback.epochs or 1,
+            max_tokens=self._config.exams.max_tokens,
+            allowance=self._shelf.allowance(),
+        )
+        return await self._ask_tutor(pupil, cycle, "promise", promise_feedback, request)
+
+    async def _contest(self, pupil: Pupil, cycle: int, lessons: tuple[Lesson, ...]) -> list[Lesson]:
+        """Let a student answer several times, and pair right with wrong."""
+        request = ContestRequest(
+            student=pupil.ref,
+            lessons=lessons,
+            attempts=_ATTEMPTS,
+            temperature=1.0,
+            grader=self._prepared.curriculum.grader,
+            max_tokens=self._config.exams.max_tokens,
+            seed=self._seed("contest", pupil, cycle),
+        )
+        offered = await self._steps.run(
+            Offered, pupil.place, contest, request, name="contest", student=pupil.config.id, cycle=cycle
+        )
+        return list(offered.lessons)
+
+    async def _criticise(self, pupil: Pupil, cycle: int, skill: str, shown: list[Lesson], count: int) -> list[Lesson]:
+        """Let a student attempt items, and the tutor criticise what went wrong."""
+        attempts = await self._practise(pupil, cycle, skill, tuple(lesson.item for lesson in shown))
+        wrong = tuple(answered for answered in attempts.answers if not answered.verdict.passed)[:count]
+        if not wrong or self._shelf.limit:
+            return []
+        request = CritiqueRequest(
+            tutor=self._prepared.tutor,
+            answered=wrong,
+            longest=self._prepared.tutor_card.longest_attempt,
+            marker=self._prepared.curriculum.grader.marker,
+            allowance=self._shelf.allowance(),
+        )
+        return await self._ask_tutor(pupil, cycle, "criticise", criticise, request)
+
+    async def _ask_tutor(
+        self, pupil: Pupil, cycle: int, name: str, stage: Callable[..., Offered], request: object
+    ) -> list[Lesson]:
+        try:
+            offered = await self._steps.run(
+                Offered, "tutor", stage, request, name=name, student=pupil.config.id, cycle=cycle
+            )
+        except BudgetError as error:
+            self._shelf.limit = str(error)
+            return []
+        self._shelf.used += offered.usage
+        return list(offered.lessons)
+
+    async def _replay(self, pupil: Pupil, cycle: int, rows: dict[str, int]) -> list[Lesson]:
+        """Let a student read again what it was shown, and rehearse what it knew before."""
+        seed = self._seed("replay", pupil, cycle)
+        again = [
+            lesson for skill, shown in pupil.notebook.items() for lesson in review(shown, rows.get(skill, 0), seed)
+        ]
+        known = {skill: count for skill, count in rows.items() if skill not in pupil.notebook}
+        if not known:
+            return again
+        request = ReplayRequest(
+            student=pupil.ref,
+            items_path=self._prepared.items_path,
+            rows=known,
+            held_out=self._held_out,
+            grader=self._prepared.curriculum.grader,
+            max_tokens=self._config.exams.max_tokens,
+            seed=seed,
+        )
+        offered = await self._steps.run(
+            Offered, pupil.place, rehearse, request, name="rehearse", student=pupil.config.id, cycle=cycle
+        )
+        return again + list(offered.lessons)
+
+    def _seed(self, purpose: str, pupil: Pupil, cycle: int, *more: str) -> int:
+        return int(digest([self._config.seed, purpose, pupil.config.id, cycle, *more]), 16) % 2**31

@@ -1,0 +1,233 @@
+"""A student while it learns: what it says of rows of tokens, and what it writes by itself.
+
+A prediction is made of the hidden states of learned tokens alone, and the vocabulary is gone through in chunks:
+neither prompts nor padding, nor a large vocabulary, ever make a tensor of rows by tokens by vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager, nullcontext
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from tft.engines.transformers import TransformersEngine
+from tft.errors import Problem, StageError, UserError
+from tft.student.adapting import read_prefix
+from tft.training.lora import merge_while_training, merged
+from tft.training.rows import IGNORED, Row, collate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from tft.engines.transformers import Sampled
+    from tft.ports import Sampling
+
+_CHUNK = 2**24
+"""Numbers of positions by vocabulary that are in memory at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What a student expected at the N learned tokens of B rows, laid end to end."""
+
+    rows: Sequence[Row]
+    states_NH: torch.Tensor
+    """Hidden states that the tokens were expected from."""
+    labels_N: torch.Tensor
+    """The tokens."""
+    row_N: torch.Tensor
+    """Which row each belongs to."""
+    head: Callable[[torch.Tensor], torch.Tensor]
+    """From hidden states to logits."""
+    vocabulary: int
+
+    def logprobs(self, temperature: float = 1.0) -> torch.Tensor:
+        """Give the log-probability of each learned token, in nats; [N]."""
+        return self.fold(partial(_chosen, temperature), self.labels_N)
+
+    def fold(self, function: Callable[..., torch.Tensor], *beside: torch.Tensor) -> torch.Tensor:
+        """Make one number a token of the logits, chunk by chunk.
+
+        Args:
+            function: of logits [n, V] in float32 at least, and of the same n places of each of ``beside``; gives [n].
+            beside: tensors whose first dimension is N.
+
+        Returns:
+            [N].
+        """
+        size = max(1, _CHUNK // self.vocabulary)
+        if len(self.states_NH) <= size:
+            return self._apply(function, self.states_NH, *beside)
+        parts = [
+            # Logits of a chunk are forgotten, and made again in the backward pass.
+            checkpoint(self._apply, function, *chunk, use_reentrant=False)
+            for chunk in zip(*(torch.split(it, size) for it in (self.states_NH, *beside)), strict=True)
+        ]
+        return torch.cat(parts)
+
+    def _apply(
+        self, function: Callable[..., torch.Tensor], states_nH: torch.Tensor, *beside: torch.Tensor
+    ) -> torch.Tensor:
+        logits_nV = self.head(states_nH)
+        return function(logits_nV.to(torch.promote_types(logits_nV.dtype, torch.float32)), *beside)
+
+    def by_row(self, values_N: torch.Tensor) -> torch.Tensor:
+        """Add up numbers of tokens by row; [B]."""
+        return values_N.new_zeros(len(self.rows)).index_add(0, self.row_N, values_N)
+
+    def spread(self, values_B: torch.Tensor | Sequence[float]) -> torch.Tensor:
+        """Give every token the number of its row; [N]."""
+        return torch.as_tensor(values_B, dtype=torch.float32, device=self.states_NH.device)[self.row_N]
+
+
+def _chosen(temperature: float, logits_nV: torch.Tensor, labels_n: torch.Tensor) -> torch.Tensor:
+    logits_nV = logits_nV / temperature
+    return logits_nV.gather(-1, labels_n[:, None])[:, 0] - logits_nV.logsumexp(-1)
+
+
+class Learner:
+    """A student with its weights in hand.
+
+    Args:
+        model: a causal language model, adapted or not; trained in place.
+        tokenizer: its tokenizer.
+        batch_size: rows that are written side by side.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, batch_size: int = 512
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self._base = model.get_base_model() if hasattr(model, "peft_config") else model
+        model.eval()
+        self.rescale = _find_rescaling(self._base)
+        merge_while_training(model)
+        self._engine = TransformersEngine(self._base, tokenizer, "", batch_size)
+        model.train()
+
+    @property
+    def weights(self) -> list[torch.nn.Parameter]:
+        """What is trained."""
+        return [weight for weight in self.model.parameters() if weight.requires_grad]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        device: torch.device = self._base.device
+        return device
+
+    def checkpoint_activations(self) -> None:
+        """Compute activations again in the backward pass instead of keeping them.
+
+        Raises:
+            UserError: with prefix tuning, whose keys and values transformers would leave out.
+        """
+        if _has_prefix(self.model):
+            problem = Problem(
+                "prefix tuning cannot compute activations again: its keys and values would be left out",
+                key="training.checkpoint_activations",
+                value="true",
+                remedy="leave it out, or take adapter: prompt",
+            )
+            raise UserError(problem)
+        self._base.activation_checkpointing_enable()
+        self._base.enable_input_require_grads()
+
+    def predict(self, rows: Sequence[Row]) -> Predictions:
+        """Read rows, and say what was expected at their learned tokens."""
+        batch = collate(rows, self.tokenizer.pad_token_id, self.device)
+        with self._precision():
+            hidden_BTH = self._read(batch["input_ids"], batch["attention_mask"])
+        learned_BT = batch["labels"][:, 1:] != IGNORED
+        return Predictions(
+            rows=rows,
+            states_NH=hidden_BTH[:, :-1][learned_BT],
+            labels_N=batch["labels"][:, 1:][learned_BT],
+            row_N=learned_BT.nonzero()[:, 0],
+            head=self._head,
+            vocabulary=self._base.config.get_text_config().vocab_size,
+        )
+
+    def _read(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+        """Give the last hidden states; [B, T, H]."""
+        decoder = self._base.get_decoder()
+        if self._base is self.model or not self.model.active_peft_config.is_prompt_learning:
+            hidden: torch.Tensor = decoder(input_ids=ids_BT, attention_mask=mask_BT, use_cache=False).last_hidden_state
+            return hidden
+        # What stands before the prompt: keys and values of a prefix, or embeddings.
+        rows, width = ids_BT.shape
+        before = self.model.get_prompt(rows, max_cache_len=width + self.model.active_peft_config.num_virtual_tokens)
+        mask = torch.cat([mask_BT.new_ones(rows, self.model.active_peft_config.num_virtual_tokens), mask_BT], 1)
+        if isinstance(before, torch.Tensor):
+            whole = torch.cat([before, self._base.get_input_embeddings()(ids_BT)], 1)
+            hidden = decoder(inputs_embeds=whole, attention_mask=mask, use_cache=False).last_hidden_state
+        else:
+            hidden = decoder(input_ids=ids_BT, attention_mask=mask, past_key_values=before).last_hidden_state
+        return hidden[:, -width:]
+
+    def _head(self, states_nH: torch.Tensor) -> torch.Tensor:
+        with self._precision():
+            return self.rescale(self._base.get_output_embeddings()(states_nH))
+
+    def _precision(self) -> Any:
+        """On a GPU, compute in bfloat16 while weights and sums stay float32."""
+        rounded = self.device.type == "cuda" and torch.get_float32_matmul_precision() != "highest"
+        return torch.autocast("cuda", torch.bfloat16) if rounded else nullcontext()
+
+    def sample(self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]) -> list[Sampled]:
+        """Go on after prompts, as the student is now."""
+        with self.answering(), self._precision():
+            self._engine.prefix = read_prefix(self.model)
+            return self._engine.sample(prompts, sampling, seeds)
+
+    def as_it_is(self) -> Learner:
+        """Give the student as it is now; it does not learn on."""
+        return deepcopy(self)
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Leave nothing out by chance, and keep no gradients."""
+        self.model.eval()
+        try:
+            with torch.no_grad(), merged(self.model):
+                yield
+        finally:
+            self.model.train()
+
+
+def _has_prefix(model: PreTrainedModel | PeftModel) -> bool:
+    return hasattr(model, "peft_config") and model.active_peft_config.peft_type in ("PREFIX_TUNING", "CARTRIDGE")
+
+
+@torch.no_grad()
+def _find_rescaling(model: PreTrainedModel) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Find out what a model does with its logits after the head.
+
+    Raises:
+        StageError: if nothing that is known fits.
+    """
+    config = model.config.get_text_config()
+    cap = getattr(config, "final_logit_softcapping", None) or 1.0
+    factors = [getattr(config, name, None) or 1.0 for name in ("logit_scale", "logits_scaling")]
+    known: list[Callable[[torch.Tensor], torch.Tensor]] = [
+        lambda logits: logits,
+        lambda logits: cap * torch.tanh(logits / cap),
+        *(partial(torch.mul, other=other) for factor in factors for other in (factor, 1 / factor)),
+    ]
+    ids = torch.arange(4, device=model.device)[None]
+    plain = model.get_output_embeddings()(model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state)
+    whole = model(input_ids=ids, use_cache=False).logits
+    for rescale in known:
+        if torch.allclose(rescale(plain).float(), whole.float(), rtol=1e-3, atol=1e-3):
+            return rescale
+    raise StageError(f"what {type(model).__name__} does with its logits is not known here, so it cannot be trained")

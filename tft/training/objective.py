@@ -1,0 +1,85 @@
+"""What an objective is: it cuts lessons into units, and each unit into optimiser steps.
+
+A new objective is a class with these two methods and an entry point in the group ``tft.objectives``; ``supervised.py``
+is the shortest example, ``grpo.py`` one whose student writes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from tft.config.cards import GraderConfig
+from tft.config.training import TrainingConfig
+from tft.records import Usage
+from tft.training.learner import Learner, Predictions
+from tft.training.rows import Row
+from tft.tutor import Scorer
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterator
+
+    from tft.records import Lesson
+
+Unit = Any
+"""What an objective takes at once: rows, pairs or lessons, as it likes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the optimiser."""
+
+    rows: Sequence[Row]
+    """What goes through the student."""
+    loss: Callable[[Predictions], torch.Tensor]
+    """Adds up the loss over the rows it is given, which may be a part of them: a scalar."""
+    weight: float
+    """What the sum over all rows is divided by."""
+    together: int = 1
+    """Rows that are never parted: two for pairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What an objective may use."""
+
+    learner: Learner
+    training: TrainingConfig
+    seed: int
+    max_tokens: int
+    """Longest answer of the student."""
+    grader: GraderConfig | None = None
+    scorer: Scorer | None = None
+    """The tutor as scorer of tokens; None where there is none to ask."""
+    measures: dict[str, list[float]] = field(default_factory=dict)
+    """What objectives tell of themselves, step by step: rewards, divergences, margins."""
+    used: list[Usage] = field(default_factory=list)
+    """What was asked of the tutor."""
+
+    asked: Counter[str] = field(default_factory=Counter)
+    """How often the student has answered each lesson."""
+
+    def note(self, name: str, value: float) -> None:
+        """Tell a measure of a step."""
+        self.measures.setdefault(name, []).append(value)
+
+
+class Objective(Protocol):
+    """Learns from lessons of one kind.
+
+    A class is made with its config and the :class:`Setting`.
+    """
+
+    modules: Sequence[torch.nn.Module]
+    """What it trains beside the student, such as a value head."""
+
+    def units(self, lessons: Sequence[Lesson], rng: random.Random) -> list[Unit]:
+        """Cut lessons into the units of all its passes over them, in the order they are taken."""
+
+    def steps(self, unit: Unit) -> Iterator[Step]:
+        """Make steps of a unit; each is taken before the next is asked for."""
