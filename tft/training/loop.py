@@ -78,8 +78,7 @@ def train(request: TrainRequest) -> Checkpoint:
         learner.checkpoint_activations()
     with matrix_products(request.config.precision):
         course = Course(request, learner)
-        for step in course.steps():
-            course.take(_backward(course, step))
+        learn(course)
     folder = Path(request.folder_path)
     digest = write_checkpoint(folder, lambda aside: write_down(model, tokenizer, request.student.adapter, aside))
     return course.end(digest)
@@ -123,6 +122,11 @@ class Course:
         self._progress = Progress()
         self._folder = Path(request.folder_path)
         self._under_way: tuple[Step, str] | None = None
+
+    @property
+    def measures(self) -> Mapping[str, Sequence[float]]:
+        """What objectives told of themselves, step by step."""
+        return self._setting.measures
 
     def steps(self) -> Iterator[Step]:
         """Give the steps that are left; each is to be taken before the next is asked for."""
@@ -189,6 +193,12 @@ class Course:
             measures=measures,
             usage=sum(self._setting.used, Usage()),
         )
+
+
+def learn(course: Course) -> None:
+    """Take every step of a course that is left."""
+    for step in course.steps():
+        course.take(_backward(course, step))
 
 
 def _backward(course: Course, step: Step) -> float:
