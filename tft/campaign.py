@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from tft.curriculum import Evidence, estimate, mean_score, plan, reflect
 from tft.exams.examiner import SitRequest, sit
+from tft.exams.self_correction import CorrectRequest, correct
 from tft.lessons import CurateRequest, curate
 from tft.pupil import Pupil
 from tft.records import Checkpoint, Curated, Sitting, digest
@@ -177,10 +178,26 @@ class Campaign:
 
     async def _sit_finals(self, pupil: Pupil, cycle: int) -> None:
         """Sit the final and the whole exams: once before the first cycle, once with the promoted checkpoint."""
-        await self._sit(pupil, pupil.ref, "final", cycle, self._prepared.splits.items["final"])
+        final = await self._sit(pupil, pupil.ref, "final", cycle, self._prepared.splits.items["final"])
+        if any(lesson.kind == "critique" for page in pupil.notebook.values() for lesson in page):
+            await self._correct(pupil, cycle, final)
         for card, suite in self._prepared.suites:
             if suite.missing is None:
                 await self._sit(pupil, pupil.ref, card.exam, cycle, suite.items, grader=card.grader)
+
+    async def _correct(self, pupil: Pupil, cycle: int, final: Sitting) -> None:
+        """Let a student that was criticised correct itself, on what it was taught, with the tutor gone."""
+        request = CorrectRequest(
+            student=pupil.ref,
+            answered=tuple(it for it in final.answers if it.attempt.item.skill in self._taught),
+            card_path=self._prepared.tutor.card_path,
+            critic=self._prepared.contents["tutor.use"],
+            longest=self._prepared.tutor_card.longest_attempt,
+            grader=self._prepared.curriculum.grader,
+        )
+        await self._steps.run(
+            Sitting, pupil.place, correct, request, name="examine", student=pupil.config.id, cycle=cycle
+        )
 
     async def _sit(
         self, pupil: Pupil, ref: StudentRef, exam: str, cycle: int, items: tuple[Item, ...], *,

@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 LessonKind = Literal["demonstration", "critique", "preference", "feedback", "practice", "replay"]
 Split = Literal["probe", "check", "final"]
+SELF_CORRECTION = "self-correction"
+"""Name of the exam in which a student corrects itself."""
 StopReason = Literal["mastery", "plateau", "budget", "cycles", "no_lessons"]
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tft import __version__
 from tft.curriculum import estimate
 from tft.records import (
+    SELF_CORRECTION,
     Answered,
     Checkpoint,
     Curated,
@@ -129,7 +130,7 @@ class _Student:
             "whole": {suite["name"]: self._whole(suite) for suite in self._setting["suites"]},
             "retention": {"worst_drop": _worst_drop(skills)},
             "calibration": {"ece": _calibration(after)},
-            "self_correction": {"first": None, "revised": None, "n": None},
+            "self_correction": self._self_correction(after),
             "lessons": {
                 **{kind: kinds[kind] for kind in ("demonstration", "critique", "preference", "practice", "replay")},
                 "feedback_tokens": sum(it.usage.scored for it in self._checkpoints.values()),
@@ -163,6 +164,18 @@ class _Student:
             }
             for name in (it["name"] for it in self._setting["skills"])
         }
+
+    def _self_correction(self, after: Sitting | None) -> dict[str, Any]:
+        """Compare the answers of the final exam with what stood after the student had read them again."""
+        revised = self._sittings.get((SELF_CORRECTION, 1))
+        if revised is None or after is None:
+            return {"first": None, "revised": None, "n": None, "change": None}
+        asked = {it.attempt.item.question for it in revised.answers}
+        first = _pick(after, lambda it: it.attempt.item.question in asked)
+        assert first is not None
+        right = [sum(it.verdict.passed for it in sat.answers) / len(asked) for sat in (first, revised)]
+        change = _change(first, revised, lambda _: True)
+        return {"first": right[0], "revised": right[1], "n": len(asked), "change": change}
 
     def _whole(self, suite: dict[str, Any]) -> dict[str, Any]:
         before, after = self._sittings.get((suite["name"], 0)), self._after(suite["name"])

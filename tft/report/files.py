@@ -22,7 +22,7 @@ def write_run_files(folder: Path, ledger: Ledger, report: dict[str, Any], html: 
     lessons: dict[int, list[dict[str, Any]]] = {}
     for step in ledger.steps("curate"):
         lessons.setdefault(step.cycle, []).extend(
-            {"student": step.student, "cycle": step.cycle, **lesson} for lesson in step.result["kept"]
+            {"student": step.student, "cycle": step.cycle, **_lesson(lesson)} for lesson in step.result["kept"]
         )
     for cycle, rows in lessons.items():
         _write_lines(folder / "lessons" / f"cycle-{cycle}.jsonl", rows)
@@ -31,6 +31,22 @@ def write_run_files(folder: Path, ledger: Ledger, report: dict[str, Any], html: 
             exam = step.result["exam"].replace(" ", "-")
             rows = [{"student": step.student, "cycle": step.cycle, **answer} for answer in step.result["answers"]]
             _write_lines(folder / place / f"{step.student}-{exam}-{step.cycle}.jsonl", rows)
+
+
+def _lesson(lesson: dict[str, Any]) -> dict[str, Any]:
+    """Give a lesson the columns that trainers elsewhere read, the same ones whatever its kind."""
+    pair = lesson["kind"] == "preference"
+    prompts = [{"role": role, "version": version} for role, version in sorted(lesson["lineage"]["prompts"].items())]
+    asked = [{"role": "user", "content": lesson["item"]["question"]}]
+    return {
+        **lesson,
+        "lineage": {**lesson["lineage"], "prompts": prompts},
+        "messages": lesson["examples"][0]["messages"] if lesson["examples"] else [],
+        "prompt": asked,
+        "chosen": [{"role": "assistant", "content": lesson["answer"]}] if pair else [],
+        "rejected": [{"role": "assistant", "content": lesson["rejected"]}] if pair else [],
+        **{name: lesson[name] or "" for name in ("attempt", "critique")},
+    }
 
 
 def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
