@@ -21,7 +21,7 @@ from tft.ports import ItemSource
 from tft.records import Item, digest
 from tft.student import StudentRef
 from tft.tutor import PreflightRequest, TutorRef
-from tft.tutor.values import NEEDED, longest_values, usual_values
+from tft.tutor.values import longest_values, roles_asked, usual_values
 
 if TYPE_CHECKING:
     from tft.config.campaign import TutorUse
@@ -116,7 +116,7 @@ def preflight_request(prepared: Prepared) -> PreflightRequest:
     marker = prepared.curriculum.grader.marker
     question = next(item.question for item in items if item.skill == taught)
     longest = max((item.question for item in items), key=len)
-    needed = NEEDED[prepared.config.tuition.methods]
+    needed = roles_asked(prepared.config.tuition.methods, prepared.tutor_card)
     usual = usual_values(taught, prepared.skills[taught], question, marker)
     most = longest_values(prepared.skills, longest, prepared.tutor_card.longest_attempt, marker)
     return PreflightRequest(

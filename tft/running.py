@@ -30,7 +30,7 @@ from tft.report import build_report, render_html
 from tft.report.files import write_run_files
 from tft.steps import Steps, Watch
 from tft.tutor import preflight
-from tft.tutor.values import NEEDED
+from tft.tutor.values import roles_asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -132,7 +132,9 @@ async def _check_tutor(prepared: Prepared, executor: Executor, watch: Watch) -> 
     Raises:
         PrerequisiteError: with all that does not fit, and what to do about it.
     """
-    if prepared.tutor.engine.type == "transformers" or not NEEDED[prepared.config.tuition.methods]:
+    if prepared.tutor.engine.type == "transformers" or not roles_asked(
+        prepared.config.tuition.methods, prepared.tutor_card
+    ):
         return
     watch.began("preflight", "", 0)
     found, seconds = await executor.run("tutor", preflight, preflight_request(prepared))

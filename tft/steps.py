@@ -130,7 +130,9 @@ def describe(result: Any) -> str:
         case Curated():
             return f"{len(result.kept)} lessons kept, {len(result.rejections)} refused"
         case Checkpoint():
-            return f"{result.trained_tokens} tokens, loss {result.loss_first:.3f} → {result.loss_last:.3f}"
+            told = [f"{name} {first:.3f} → {last:.3f}" for name, (first, last) in result.measures.items()
+                    if name.startswith("loss ") or name == "reward"]  # fmt: skip
+            return ", ".join((f"{result.trained_tokens} tokens", *told))
         case Decision():
             return result.reason
     return ""

@@ -85,7 +85,8 @@ class Teaching:
             answered += await self._read_on(pupil, skill, counts["feedback"] - len(answered))
             lessons += await self._promise(pupil, cycle, tuple(answered))
         if counts.get("preference"):
-            lessons += await self._contest(pupil, cycle, self._to_answer(pupil, cycle, skill, counts["preference"]))
+            asked = await self._to_answer(pupil, cycle, skill, counts["preference"])
+            lessons += await self._contest(pupil, cycle, asked)
         if counts.get("practice"):
             drawn = self._draw(pupil, cycle, skill, counts["practice"])
             lessons += for_own_work(drawn, "practice")
@@ -112,9 +113,11 @@ class Teaching:
         rng = random.Random(self._seed("own work", pupil, cycle, skill))
         return rng.sample(list(pages.values()), min(count, len(pages)))
 
-    def _to_answer(self, pupil: Pupil, cycle: int, skill: str, count: int) -> tuple[Lesson, ...]:
-        """Pick questions the tutor has answered, and others where there are not enough."""
+    async def _to_answer(self, pupil: Pupil, cycle: int, skill: str, count: int) -> tuple[Lesson, ...]:
+        """Pick questions the tutor has answered; where it answers none, such as the curriculum draws."""
         known = self._shown_before(pupil, cycle, skill, count)
+        if "author" in self._prepared.tutor_card.roles:
+            known += await self._read_on(pupil, skill, count - len(known))
         return (*known, *self._draw(pupil, cycle, skill, count - len(known)))
 
     def _draw(self, pupil: Pupil, cycle: int, skill: str, count: int) -> list[Lesson]:

@@ -181,3 +181,36 @@ def test_the_config_says_which_executor(ray_cluster: type[Any]) -> None:
     inline = open_executor(CONFIG.model_copy(update={"cluster": InlineCluster()}), ENGINE)
     assert isinstance(inline, InlineExecutor)
     assert isinstance(open_executor(CONFIG, ENGINE), ray_cluster)
+
+
+def test_a_stage_elsewhere_reaches_the_tutor_where_it_runs(ray_cluster: type[Any], tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from tft.cluster.reaching import ReachedEngine
+    from tft.config.campaign import TutorUse
+    from tft.library import Library
+    from tft.ports import Sampling
+    from tft.preparation import find_tutor
+    from tft.records import Message
+    from tft.tutor import open_engine
+
+    _, tutor = find_tutor(TutorUse(use="abacus"), Library(), tmp_path)
+    executor = ray_cluster(RayCluster(), THREADS, ENGINE, 2)
+    try:
+        assert executor.reach(tutor) == tutor  # small enough to be opened beside a student
+        run(executor, where, None, "tutor")
+        reached = open_engine(replace(tutor, actor_path=executor.name))
+        assert isinstance(reached, ReachedEngine)
+        here = open_engine(tutor)
+        prompts = [(Message("user", "27+58"),), (Message("user", "3+4"),)]
+        assert reached.encode(prompts) == here.encode(prompts)
+        assert [it.text for it in reached.generate(prompts, Sampling(32))] == [
+            it.text for it in here.generate(prompts, Sampling(32))
+        ]
+        rows = here.encode(prompts)
+        for one, other in zip(reached.top_logprobs(rows, [2, 2], 4), here.top_logprobs(rows, [2, 2], 4), strict=True):
+            assert (one.ids == other.ids).all()
+            assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+        assert reached.steps == 2
+    finally:
+        asyncio.run(executor.close())

@@ -206,7 +206,7 @@ def test_a_real_stage_comes_back_from_the_ledger_as_it_was(setting: Setting) -> 
     (Syllabus("ada", 1, (), {}, ("add",)), "teaches nothing; 0 wait"),
     (Offered((demonstration("7+5"),), (), Usage(3, 4)), "1 lessons, 0 refused, 7 tokens"),
     (Curated((), ()), "0 lessons kept, 0 refused"),
-    (Checkpoint("p", "d", trained_tokens=9, loss_first=1.0, loss_last=0.5), "9 tokens, loss 1.000 → 0.500"),
+    (Checkpoint("p", "d", trained_tokens=9, measures={"reward": (0.1, 0.5)}), "9 tokens, reward 0.100 → 0.500"),
     (Decision("ada", 1, True, "it rose", None), "it rose"),
 ])  # fmt: skip
 def test_what_came_out_is_said_in_a_few_words(result: object, words: str) -> None:

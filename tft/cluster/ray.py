@@ -90,7 +90,8 @@ class RayExecutor:
         self._config = config
         self._threads = threads
         self._actors: dict[str, Any] = {}
-        self._name = f"tutor-{uuid.uuid4().hex[:12]}"
+        self.name = f"tutor-{uuid.uuid4().hex[:12]}"
+        """Of the tutor's worker, so that others find it."""
         self._joined = config.address is not None or ray.is_initialized()
         if not ray.is_initialized():
             start_ray(config.address)
@@ -135,7 +136,7 @@ class RayExecutor:
     def reach(self, tutor: TutorRef) -> TutorRef:
         """Let students reach a tutor in its own worker, unless it is small enough to be opened beside them."""
         elsewhere = tutor.engine.type == "vllm" or (tutor.engine.type == "transformers" and self._placement.tutor > 0)
-        return replace(tutor, actor_path=self._name) if elsewhere else tutor
+        return replace(tutor, actor_path=self.name) if elsewhere else tutor
 
     def _actor(self, place: str) -> Any:
         if place not in self._actors:
@@ -148,7 +149,7 @@ class RayExecutor:
                     num_cpus=self._config.tutor_cpus if tutor else self._config.student_cpus,
                     num_gpus=gpus,
                     **shared,
-                    **({"name": self._name} if tutor else {}),
+                    **({"name": self.name} if tutor else {}),
                     # Retries are ours: the driver decides what runs again.
                     max_restarts=0,
                     max_task_retries=0,

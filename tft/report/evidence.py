@@ -229,6 +229,7 @@ class _Student:
                 "trained_tokens": checkpoint.trained_tokens if checkpoint else None,
                 "loss_first": checkpoint.loss_first if checkpoint else None,
                 "loss_last": checkpoint.loss_last if checkpoint else None,
+                "measures": {name: list(ends) for name, ends in checkpoint.measures.items()} if checkpoint else {},
                 "promoted": decision.promoted if decision else None,
                 "decision": decision.reason if decision else None,
             }

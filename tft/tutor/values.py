@@ -9,7 +9,7 @@ from tft.config.campaign import EXAMPLES_SHOWN, TAKEN_SHOWN
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tft.config.cards import Role, SkillCard
+    from tft.config.cards import Role, SkillCard, TutorCard
 
 
 _WRITES: tuple[Role, ...] = ("author", "demonstrator")
@@ -22,6 +22,12 @@ NEEDED: dict[str, tuple[Role, ...]] = {
     "practice": (),
 }
 """The roles a tutor must take, by ``tuition.methods``."""
+
+
+def roles_asked(methods: str, card: TutorCard) -> tuple[Role, ...]:
+    """Give the roles a tutor is asked in: those it must take, and for preferences those it can."""
+    can_show = methods == "preference" and all(role in card.roles for role in _WRITES)
+    return _WRITES if can_show else NEEDED[methods]
 
 
 def usual_values(skill: str, card: SkillCard, question: str, marker: str | None) -> dict[Role, dict[str, Any]]:

@@ -19,7 +19,7 @@ from tft.config.campaign import LESSONS_A_BATCH, CampaignConfig
 from tft.errors import PrerequisiteError, Problem
 from tft.tutor.allowance import cost_of
 from tft.tutor.prompts import compile_prompt, find_prompt, read_prompt
-from tft.tutor.values import NEEDED, longest_values
+from tft.tutor.values import longest_values, roles_asked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,7 +96,7 @@ def _worst_requests(content: Content, methods: str, problems: list[Problem]) -> 
     question = max((item.question for item in items), key=len)
     marker = content.curriculum.grader.marker if content.curriculum is not None else None
     longest = longest_values(content.skills, question, card.longest_attempt, marker)
-    values = {role: longest[role] for role in NEEDED[methods]}
+    values = {role: longest[role] for role in roles_asked(methods, card)}
     worst = {role: _worst_request(card, role, values[role], content.tutor_folders, problems) for role in values}
     known = {role: use for role, use in worst.items() if use is not None}
     return known if len(known) == len(values) else None

@@ -1,0 +1,64 @@
+"""Whole campaigns that are taught in other ways than by demonstrations, and two students in one classroom."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import comparable, run
+
+SMALL = ("tuition.lessons=60", "tuition.cycles=1", "training.epochs=2", "tuition.max_drop=0.9", "exams.final=16")
+
+
+def lessons(report: dict[str, Any], kind: str) -> list[int]:
+    return [student["lessons"][kind] for student in report["students"]]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def test_feedback_counts_what_the_tutor_scored(tmp_path: Path, cache: Path) -> None:
+    done = run(tmp_path / "run", cache, "cluster=inline", "tuition.methods=feedback", *SMALL)
+    tokens = done.report["tutor"]["tokens"]
+    scored = [student["lessons"]["feedback_tokens"] for student in done.report["students"]]
+    assert all(count > 60 for count in scored)
+    assert tokens["scored"] == sum(scored)
+    assert tokens["total"] == tokens["prompt"] + tokens["completion"] + tokens["scored"]
+    # Whatever is in its ledger is not done again.
+    again = run(tmp_path / "run", cache, "cluster=inline", "tuition.methods=feedback", *SMALL)
+    assert comparable(again.report) == comparable(done.report)
+
+
+def test_practice_asks_no_tutor(tmp_path: Path, cache: Path) -> None:
+    done = run(tmp_path / "run", cache, "cluster=inline", "tuition.methods=practice", *SMALL)
+    assert done.report["tutor"]["tokens"]["total"] == 0
+    assert lessons(done.report, "practice") == [60, 60]
+    assert all("reward" in student["cycles"][0]["measures"] for student in done.report["students"])
+
+
+def test_preferences_set_the_tutors_answers_against_those_of_the_student(tmp_path: Path, cache: Path) -> None:
+    done = run(tmp_path / "run", cache, "cluster=inline", "tuition.methods=preference", *SMALL)
+    assert all(count > 40 for count in lessons(done.report, "preference"))
+    assert all("preferred" in student["cycles"][0]["measures"] for student in done.report["students"])
+    rows = (done.folder / "lessons" / "cycle-1.jsonl").read_text().splitlines()
+    pairs = [row for row in map(json.loads, rows) if row["kind"] == "preference"]
+    assert {row["lineage"]["source"] for row in pairs} == {"abacus", "student"}
+    assert all(row["chosen"] and row["rejected"] and row["chosen"] != row["rejected"] for row in pairs)
+
+
+def test_a_classroom_in_ray_ends_as_inline(tmp_path: Path, cache: Path) -> None:
+    together = (
+        "students=[{id: ada, model: abacus/novice-a, adapter: lora}, {id: bea, model: abacus/novice-a, adapter: lora}, "
+        "{id: blaise, model: abacus/novice-b}]",
+        "training.classroom=true",
+    )
+    reports = [
+        run(tmp_path / place, cache, f"cluster={place}", *together, *SMALL).report for place in ("ray", "inline")
+    ]
+    assert comparable(reports[0]) == comparable(reports[1])
+    assert all(count > 0 for count in lessons(reports[0], "demonstration"))
