@@ -122,7 +122,7 @@ def cells() -> list[Cell]:
     ]
     for name, adapter, rate, epochs in adaptations:
         made.append(Cell(f"supervised/{name}", adapter, "demonstration", {}, {"epochs": epochs}, rate))
-        feedback = {"feedback": {**OPD, "epochs": max(3, epochs // 2)}}
+        feedback = {"feedback": {**OPD, "epochs": min(10, max(3, epochs // 2))}}
         made.append(Cell(f"distillation-reverse_kl/{name}", adapter, "feedback", feedback, {}, rate))
     return made
 
