@@ -18,6 +18,7 @@ from tft.exams.examiner import SitRequest, sit
 from tft.library import fetch_weights, fingerprint_model, is_file, load_items
 from tft.statistics import wilson_interval
 from tft.student import StudentRef
+from tft.student.adapting import TEMPLATE
 from tft.student.bottleneck import CONFIG
 
 if TYPE_CHECKING:
@@ -120,4 +121,6 @@ def _adapted(folder: Path, base: str, adapter: AnyAdapter) -> StudentRef:
         remedy = "put the base model there again"
         raise UserError(Problem("the base model of this adapter is gone", key="MODEL", value=base, remedy=remedy))
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
-    return StudentRef("examined", base, fingerprint_model(base), adapter, str(folder), digest)
+    template = folder / TEMPLATE
+    asked = template.read_text(encoding="utf-8") if is_file(template) else None
+    return StudentRef("examined", base, fingerprint_model(base), adapter, str(folder), digest, asked)

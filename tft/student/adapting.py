@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # peft 0.21 asks transformers by a name that has been deprecated since; a user can do nothing about it.
 warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
 
+TEMPLATE = "chat_template.jinja"
 Prefix = list[tuple[torch.Tensor, torch.Tensor]]
 """Keys and values that stand before every prompt: one pair a layer, [1, heads, P, head size]."""
 
@@ -81,10 +82,13 @@ def write_down(
     """Write what a student has learned: its adapter, or the whole model with its tokenizer."""
     if isinstance(adapter, BottleneckAdapter):
         save_bottlenecks(model, folder, adapter.width)
-        return
-    model.save_pretrained(folder)
+    else:
+        model.save_pretrained(folder)
     if isinstance(adapter, FullAdapter):
         tokenizer.save_pretrained(folder)
+    else:
+        # How it was asked while it learned; the base may bring no template, or another.
+        (folder / TEMPLATE).write_text(str(tokenizer.chat_template), encoding="utf-8")
 
 
 def settle(model: PreTrainedModel | PeftModel) -> tuple[PreTrainedModel, Prefix | None]:

@@ -1,0 +1,70 @@
+"""Methods by evidence against every method pinned alone, at equal tutor tokens, on the quickstart campaign.
+
+    python -m benchmarks run auto [fresh]
+
+Each arm runs `configs/quickstart.yaml` with five seeds that nothing was tuned on, at most 300,000 tutor tokens and
+500 new lessons a skill and cycle. What counts is the mean share of right answers on the taught skills of both
+students, final split. Finished runs lie below `runs/auto` and are not done again, unless `fresh` is said.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import Row
+from tft.library import shipped
+
+ARMS = ("auto", "demonstration", "critique", "feedback", "preference", "practice")
+SEEDS = (201, 202, 203, 204, 205)
+LIMITS = ("budget.tutor_tokens=300k", "tuition.lessons=500")
+PLACE = Path("runs/auto")
+
+
+def run(options: list[str]) -> list[Row]:
+    if "fresh" in options:
+        shutil.rmtree(PLACE, ignore_errors=True)
+    # Seed by seed, so that a run that is stopped has compared all arms on what it has.
+    found: dict[str, dict[int, dict[str, Any]]] = {arm: {} for arm in ARMS}
+    for seed in SEEDS:
+        for arm in ARMS:
+            found[arm][seed] = _campaign(arm, seed)
+            print(arm, seed, f"{_mean(found[arm][seed]):.3f}", flush=True)
+    return [_row(arm, found) for arm in ARMS]
+
+
+def _campaign(arm: str, seed: int) -> dict[str, Any]:
+    folder = PLACE / f"{arm}-{seed}"
+    report = folder / "report.json"
+    settings = (f"tuition.methods={arm}", f"seed={seed}", f"cache={PLACE / f'cache-{seed}'}", *LIMITS)
+    command = [sys.executable, "-m", "tft", "run", str(shipped() / "configs" / "quickstart.yaml"), "--out", str(folder)]
+    done = subprocess.run(
+        [*command, *(part for it in settings for part in ("--set", it))], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise SystemExit(f"{arm} {seed} ended with exit code {done.returncode}:\n{done.stderr[-3000:]}")
+    found: dict[str, Any] = json.loads(report.read_text())
+    return found
+
+
+def _mean(report: dict[str, Any]) -> float:
+    return statistics.mean(student["final_mean"]["after"] for student in report["students"])
+
+
+def _row(arm: str, found: dict[str, dict[int, dict[str, Any]]]) -> Row:
+    means = [_mean(found[arm][seed]) for seed in SEEDS]
+    tokens = statistics.mean(found[arm][seed]["tutor"]["tokens"]["total"] for seed in SEEDS)
+    seconds = statistics.mean(found[arm][seed]["seconds"] for seed in SEEDS)
+    apart = [_mean(found["auto"][seed]) - mean for seed, mean in zip(SEEDS, means, strict=True)]
+    ahead = sum(it > 0 for it in apart)
+    beaten = "" if arm == "auto" else f"auto is {statistics.mean(apart):+.1%} apart, ahead in {ahead} of 5; "
+    return Row(
+        arm, "taught skills of both students, five seeds", statistics.mean(means), "share", min(means), max(means),
+        "" if arm == "auto" else "below auto", None if arm == "auto" else statistics.mean(apart) > 0,
+        note=f"{beaten}range of five; {tokens:,.0f} tutor tokens, {seconds:.0f} s",
+    )  # fmt: skip
