@@ -148,7 +148,9 @@ class Campaign:
             await self._judge(pupil, cycle, request, checkpoint)
             return
         together = ClassRequest(tuple(request for _, request in group))
-        found = await self._steps.run(ClassResult, "classroom", train_together, together, name="classroom", cycle=cycle)
+        found = await self._steps.run(
+            ClassResult, group[0][0].place, train_together, together, name="classroom", cycle=cycle
+        )
         for (pupil, _), checkpoint in zip(group, found.checkpoints, strict=True):
             self._steps.note(checkpoint, name="train", student=pupil.config.id, cycle=cycle)
         judged = zip(group, found.checkpoints, strict=True)

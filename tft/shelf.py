@@ -76,9 +76,14 @@ class Shelf:
         places = range(start, start + min(count, len(row.lessons)))
         return [row.lessons[place % len(row.lessons)] for place in places]
 
-    async def _extend(self, skill: str, row: _Row) -> None:
-        if self._out_of_time():
+    def is_over(self) -> bool:
+        """Say whether a limit was reached; look at the clock."""
+        if not self.limit and self._out_of_time():
             self.limit = f"budget.hours: {self._prepared.config.budget.hours:g} hours are over"
+        return bool(self.limit)
+
+    async def _extend(self, skill: str, row: _Row) -> None:
+        if self.is_over():
             return
         request = DemonstrationRequest(
             tutor=self._prepared.tutor,

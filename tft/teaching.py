@@ -58,6 +58,7 @@ class Teaching:
         self._prepared = prepared
         self._config = prepared.config
         self._held_out = held_out
+        self._not_drawn = frozenset(held_out)
         self._steps = steps
         self._shelf = shelf
         self._practise = practise
@@ -69,7 +70,7 @@ class Teaching:
             wanted.setdefault(line.skill, {})[line.kind] = line.lessons
         lessons: list[Lesson] = []
         for skill, counts in wanted.items():
-            if set(counts) != {"replay"}:
+            if set(counts) != {"replay"} and not self._shelf.is_over():
                 lessons += await self._teach(pupil, syllabus.cycle, skill, counts)
         if not lessons:
             return []
@@ -116,13 +117,13 @@ class Teaching:
     async def _to_answer(self, pupil: Pupil, cycle: int, skill: str, count: int) -> tuple[Lesson, ...]:
         """Pick questions the tutor has answered; where it answers none, such as the curriculum draws."""
         known = self._shown_before(pupil, cycle, skill, count)
-        if "author" in self._prepared.tutor_card.roles:
+        if {"author", "demonstrator"} <= set(self._prepared.tutor_card.roles):
             known += await self._read_on(pupil, skill, count - len(known))
         return (*known, *self._draw(pupil, cycle, skill, count - len(known)))
 
     def _draw(self, pupil: Pupil, cycle: int, skill: str, count: int) -> list[Lesson]:
         seed = str(self._seed("draw", pupil, cycle, skill))
-        return [unanswered(item) for item in draw_items(self._prepared.source, skill, count, self._held_out, seed)]
+        return [unanswered(item) for item in draw_items(self._prepared.source, skill, count, self._not_drawn, seed)]
 
     async def _promise(self, pupil: Pupil, cycle: int, lessons: tuple[Lesson, ...]) -> list[Lesson]:
         """Reserve what the tutor may be asked for while the student trains."""

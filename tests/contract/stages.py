@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 
 def count(request: dict[str, int]) -> int:
@@ -44,3 +45,22 @@ def die_until(request: tuple[str, int]) -> int:
 def seen_gpus(_: object) -> tuple[str | None, str | None]:
     """Say which GPUs this process may use, and how much of one."""
     return os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("TFT_GPU_SHARE")
+
+
+def ask_a_tutor_that_dies(request: tuple[Any, str]) -> int:
+    """Reach for a tutor whose worker ends at the first call, and answers at the second."""
+    import ray
+
+    from tft.tutor import open_engine
+
+    tutor, folder = request
+    engine = open_engine(tutor)
+    mark = Path(folder) / "mark"
+    if not mark.exists():
+        mark.touch()
+        ray.get(ray.get_actor(tutor.actor_path, namespace="tft").run.remote(end, None, 1))
+    return len(engine.logprobs([[5, 6, 7]])[0])
+
+
+def end(_: object) -> None:
+    os._exit(1)

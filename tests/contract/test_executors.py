@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.contract.stages import count, die_until, doze, fail, threads, where
+from tests.contract.stages import ask_a_tutor_that_dies, count, die_until, doze, fail, threads, where
 from tests.making import demonstration
 from tft.cluster import open_executor
 from tft.cluster.inline import InlineExecutor
@@ -130,11 +130,28 @@ def test_places_run_side_by_side(ray_executor: Executor) -> None:
     assert abs(second - first) < 1.0
 
 
-def test_a_stage_whose_worker_died_is_run_again(ray_executor: Executor, tmp_path: Path) -> None:
-    before, _ = run(ray_executor, where, None)
-    assert run(ray_executor, die_until, (str(tmp_path), 2))[0] == 2
-    after, _ = run(ray_executor, where, None)
+@pytest.mark.parametrize("place", ["student/ada", "tutor"])
+def test_a_stage_whose_worker_died_is_run_again(place: str, ray_executor: Executor, tmp_path: Path) -> None:
+    before, _ = run(ray_executor, where, None, place)
+    assert run(ray_executor, die_until, (str(tmp_path), 2), place)[0] == 2
+    after, _ = run(ray_executor, where, None, place)
     assert before != after
+
+
+def test_a_tutor_that_died_is_found_again_by_who_reached_for_it(ray_executor: Executor, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from tft.config.campaign import TutorUse
+    from tft.library import Library
+    from tft.preparation import find_tutor
+
+    _, tutor = find_tutor(TutorUse(use="abacus"), Library(), tmp_path)
+    student, _ = run(ray_executor, where, None)
+    run(ray_executor, where, None, "tutor")
+    reached = replace(tutor, actor_path=ray_executor.name)  # type: ignore[attr-defined]
+    assert run(ray_executor, ask_a_tutor_that_dies, (reached, str(tmp_path)))[0] == 2
+    # The student's own worker was well, and is still there.
+    assert run(ray_executor, where, None)[0] == student
 
 
 def test_a_worker_that_is_killed_from_outside_is_replaced(ray_executor: Executor) -> None:

@@ -46,8 +46,9 @@ def vllm_command(model: str, name: str, engine: EngineConfig, host: str, port: i
         }
     words = [f'VLLM_API_KEY="${SERVE_KEY}" vllm serve {shlex.quote(model)}']
     words += [f"--{option} {shlex.quote(str(value))}" for option, value in options.items() if value is not None]
-    if engine.template:
-        words.append(f"--default-chat-template-kwargs {shlex.quote(json.dumps(engine.template))}")
+    switches = {name: it for name, it in engine.template.items() if name != "chat_template"}
+    if switches:
+        words.append(f"--default-chat-template-kwargs {shlex.quote(json.dumps(switches))}")
     if engine.type == "vllm" and engine.eager:
         words.append("--enforce-eager")
     return " \\\n  ".join(words)

@@ -26,10 +26,16 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 _LOGICAL_CPUS = 8
+_NAMESPACE = "tft"
+_DEATHS = (ActorDiedError, ActorUnavailableError, WorkerCrashedError)
 
 
-def start_ray(address: str | None) -> None:
+def start_ray(address: str | None, workers: int = 0) -> None:
     """Join the cluster at an address; for None, start one that only this machine reaches.
+
+    Args:
+        address: of the cluster.
+        workers: that one started here has to hold.
 
     Raises:
         PrerequisiteError: if that cannot be done.
@@ -41,10 +47,12 @@ def start_ray(address: str | None) -> None:
     local: dict[str, Any] = {}
     if address is None:
         # Logical CPUs only keep actors apart; threads are set by each stage itself.
-        local = {"num_cpus": max(_LOGICAL_CPUS, os.cpu_count() or 1), "include_dashboard": False,
+        local = {"num_cpus": max(_LOGICAL_CPUS, os.cpu_count() or 1, workers), "include_dashboard": False,
                  "_node_ip_address": "127.0.0.1"}  # fmt: skip
     try:
-        ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, namespace="tft", **local)
+        ray.init(
+            address=address or "local", logging_level=logging.ERROR, log_to_driver=False, namespace=_NAMESPACE, **local
+        )
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         raise PrerequisiteError(
             f"Ray could not be {'joined at ' + address if address else 'started'}: {error}. "
@@ -94,7 +102,7 @@ class RayExecutor:
         """Of the tutor's worker, so that others find it."""
         self._joined = config.address is not None or ray.is_initialized()
         if not ray.is_initialized():
-            start_ray(config.address)
+            start_ray(config.address, students + 1)
         try:
             nodes = [round(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"]]
             self._placement = share_out(config, engine, students, nodes)
@@ -113,20 +121,29 @@ class RayExecutor:
             actor = self._actor(place)
             try:
                 answer: tuple[Result, float] = await actor.run.remote(stage, request, threads_of(place, self._threads))
-            except (ActorDiedError, ActorUnavailableError, WorkerCrashedError) as error:
-                self._actors.pop(place, None)
-                if retry == self._config.retries:
-                    raise StageError(
-                        f"the worker at {place} died {retry + 1} times while running {stage.__name__}: {error}"
-                    ) from error
             except RayTaskError as error:
                 cause = error.cause
                 if isinstance(cause, TFTError):
                     raise cause from None
-                raise StageError(f"{stage.__name__} at {place} failed: {error}") from error
+                # A stage that reached for the tutor found it dead; the one that runs the stage is well.
+                if not isinstance(error, _DEATHS) or place == "tutor":
+                    raise StageError(f"{stage.__name__} at {place} failed: {error}") from error
+                self._replace("tutor", retry, stage, error)
+                self._actor("tutor")
+            except _DEATHS as error:
+                self._replace(place, retry, stage, error)
             else:
                 return answer
         raise AssertionError("the last retry returns or raises")
+
+    def _replace(self, place: str, retry: int, stage: Callable[[Any], Any], error: Exception) -> None:
+        """Give up a worker, so that the next one may have its name; too often is an error."""
+        actor = self._actors.pop(place, None)
+        if actor is not None:
+            ray.kill(actor)
+        if retry == self._config.retries:
+            told = f"the worker at {place} died {retry + 1} times while running {stage.__name__}: {error}"
+            raise StageError(told) from error
 
     def prepare(self, places: Iterable[str]) -> None:
         """Begin to start the actors of places, so that nobody waits for them later."""
@@ -134,7 +151,7 @@ class RayExecutor:
             self._actor(place)
 
     def reach(self, tutor: TutorRef) -> TutorRef:
-        """Let students reach a tutor in its own worker, unless it is small enough to be opened beside them."""
+        """Let students reach a tutor in its own worker where it runs on vLLM or a GPU; others they open."""
         elsewhere = tutor.engine.type == "vllm" or (tutor.engine.type == "transformers" and self._placement.tutor > 0)
         return replace(tutor, actor_path=self.name) if elsewhere else tutor
 
@@ -149,7 +166,7 @@ class RayExecutor:
                     num_cpus=self._config.tutor_cpus if tutor else self._config.student_cpus,
                     num_gpus=gpus,
                     **shared,
-                    **({"name": self.name} if tutor else {}),
+                    **({"name": self.name, "namespace": _NAMESPACE} if tutor else {}),
                     # Retries are ours: the driver decides what runs again.
                     max_restarts=0,
                     max_task_retries=0,

@@ -32,12 +32,13 @@ class ReachedEngine:
 
     def __init__(self, tutor: TutorRef) -> None:
         self._tutor = tutor
-        self._actor = ray.get_actor(tutor.actor_path, namespace="tft")
         self.steps = 0
 
     def _call(self, method: str, *arguments: Any) -> Any:
         self.steps += 1
-        return ray.get(self._actor.answer.remote(self._tutor_there, method, arguments, torch.get_num_threads()))
+        # By its name every time: a worker that died has a successor.
+        actor = ray.get_actor(self._tutor.actor_path, namespace="tft")
+        return ray.get(actor.answer.remote(self._tutor_there, method, arguments, torch.get_num_threads()))
 
     @cached_property
     def _tutor_there(self) -> TutorRef:

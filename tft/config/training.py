@@ -163,6 +163,14 @@ class OtherConfig(_ObjectiveConfig):
 _OURS = ("supervised", "distillation", "dpo", "kto", "grpo", "rloo", "ppo")
 
 
+_FIT = {
+    "answers": ("supervised",),
+    "feedback": ("distillation",),
+    "preference": ("dpo", "kto"),
+    "practice": ("grpo", "rloo", "ppo"),
+}
+
+
 def _tag(value: Any) -> str:
     name = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
     return name if name in _OURS else "other"
@@ -199,6 +207,17 @@ class ObjectivesConfig(Frozen):
     practice: Objective = GRPOConfig()
     """From the grader's verdicts on the student's own answers: ``grpo``, ``rloo`` or ``ppo``."""
 
+    @model_validator(mode="after")
+    def _fit_their_lessons(self) -> ObjectivesConfig:
+        refuse(
+            Refusal(
+                (kind, "type"), objective.type, "cannot learn from lessons of this kind", f"known: {', '.join(fit)}"
+            )
+            for kind, fit in _FIT.items()
+            if (objective := getattr(self, kind)).type in _OURS and objective.type not in fit
+        )
+        return self
+
 
 class TrainingConfig(Frozen):
     """How lessons become weights."""
@@ -221,8 +240,8 @@ class TrainingConfig(Frozen):
     classroom: bool = False
     """Train LoRA students of one base together, in one forward and backward pass; each learns what it would learn
     alone, but for the last bit of a sum."""
-    micro_batch: Annotated[int, Field(ge=1)] | None = execution(None)
+    micro_batch: Annotated[int, Field(ge=1)] | None = None
     """Rows that are in memory at once; None means all of a step. Halved where memory runs out; the step stays what it
-    is, but for the last bit of a sum."""
+    is, but for the last bit of a sum, and so this is part of the identity."""
     checkpoint_activations: bool = execution(False)
     """Compute activations again in the backward pass instead of keeping them: slower, in less memory."""

@@ -34,7 +34,10 @@ class PromptEncoder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, template: dict[str, Any]) -> None:
         self._tokenizer = tokenizer
-        self._template = template
+        # The template itself, where one is given, may be called by its name.
+        self._template = dict(template)
+        if "chat_template" in template:
+            self._template["chat_template"] = find_template(template["chat_template"])
         self._known: dict[tuple[Message, ...], list[int]] = {}
 
     def __call__(self, prompts: Sequence[Sequence[Message]]) -> list[list[int]]:

@@ -125,6 +125,8 @@ class EndpointEngine:
             PrerequisiteError: if the endpoint cannot be reached, or refuses the request.
             StageError: if the deadline passed before all were answered.
         """
+        # A template of one's own is for counting and scoring here; how conversations are written there is the server's.
+        switches = {name: it for name, it in self._config.template.items() if name != "chat_template"}
         bodies = [
             {
                 "model": self._model,
@@ -134,7 +136,7 @@ class EndpointEngine:
                 "seed": seed,
                 "user": self._user,
                 **({"logprobs": True} if sampling.logprobs else {}),
-                **({"chat_template_kwargs": self._config.template} if self._config.template else {}),
+                **({"chat_template_kwargs": switches} if switches else {}),
                 **(_guided(sampling.schema) if sampling.schema is not None and self._config.guided else {}),
             }
             for messages, seed in zip(prompts, row_seeds(sampling, seeds, len(prompts)), strict=True)

@@ -22,13 +22,17 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.casefold())
 
 
+def _has(text: str, phrase: str) -> bool:
+    return f" {' '.join(_words(phrase))} " in f" {' '.join(_words(text))} "
+
+
 def _sentences(text: str) -> list[str]:
     return [it for it in re.split(r"(?<=[.!?])[\"'”’)]*\s+", text.strip()) if it]
 
 
 RULES: dict[str, Callable[[str, str], bool]] = {
-    "includes": lambda text, value: value.casefold() in _words(text),
-    "excludes": lambda text, value: value.casefold() not in _words(text),
+    "includes": lambda text, value: _has(text, value),
+    "excludes": lambda text, value: not _has(text, value),
     "starts_with": lambda text, value: text.strip().startswith(value),
     "ends_with": lambda text, value: text.strip().endswith(value),
     "least_words": lambda text, value: len(_words(text)) >= int(value),
@@ -69,6 +73,9 @@ class ConstraintsGrader:
             return Verdict(0.0, f"there is no rule {', '.join(unknown) or 'at all'}; known: {known}", self.name)
         if not text.strip():
             return Verdict(0.0, "is empty", self.name)
-        broken = [f"{name} {value}" for name, value in rules.items() if not RULES[name](text, str(value))]
+        try:
+            broken = [f"{name} {value}" for name, value in rules.items() if not RULES[name](text, str(value))]
+        except (ValueError, re.error) as error:
+            return Verdict(0.0, f"the item has a rule that cannot be checked: {error}", self.name)
         score = 1 - len(broken) / len(rules)
         return Verdict(score, f"breaks {'; '.join(broken)}" if broken else "keeps every rule", self.name)

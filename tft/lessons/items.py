@@ -30,6 +30,7 @@ def draw_items(source: ItemSource, skill: str, count: int, held_out: Collection[
             if misses > _PATIENCE:
                 break
             continue
+        misses = 0
         found[question] = Item(skill, classified[1], question, classified[2], fingerprint, "curriculum")
     return list(found.values())
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from tft.errors import BudgetError
-from tft.records import Lesson, Offered, Usage, digest
+from tft.records import Lesson, Offered, Rejection, Usage, digest
 from tft.tutor import Allowance, Scorer, TutorRef, open_tutor
 
 if TYPE_CHECKING:
@@ -40,13 +40,21 @@ def promise_feedback(request: FeedbackRequest) -> Offered:
     Raises:
         BudgetError: if the allowance may not suffice.
     """
-    prompts = Scorer(open_tutor(request.tutor)).prompts([lesson.item.question for lesson in request.lessons])
-    rows = len(prompts) * request.passes
-    prompt, scored = sum(map(len, prompts)) * request.passes, rows * request.max_tokens
-    refusal = request.allowance.refusal(prompt, scored, rows)
+    scorer = Scorer(open_tutor(request.tutor))
+    kept, rejections, used = [], [], Usage()
+    prompts = scorer.prompts([lesson.item.question for lesson in request.lessons])
+    for lesson, prompt in zip(request.lessons, prompts, strict=True):
+        # A part of the answers may be the tutor's own, which nobody holds to the student's length.
+        longest = max(request.max_tokens, scorer.count(lesson.answer))
+        if scorer.context is not None and len(prompt) + longest > scorer.context:
+            rejections.append(Rejection("feedback", lesson.item.skill, "too_long", lesson.item.question))
+            continue
+        kept.append(lesson)
+        used += Usage(prompt=len(prompt) * request.passes, scored=longest * request.passes, requests=request.passes)
+    refusal = request.allowance.refusal(used.prompt, used.scored, used.requests)
     if refusal is not None:
         raise BudgetError(refusal)
-    return Offered(request.lessons, (), Usage(prompt=prompt, scored=scored, requests=rows))
+    return Offered(tuple(kept), tuple(rejections), used)
 
 
 def for_own_work(lessons: Iterable[Lesson], kind: Literal["feedback", "practice"]) -> tuple[Lesson, ...]:

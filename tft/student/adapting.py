@@ -88,7 +88,7 @@ def write_down(
         tokenizer.save_pretrained(folder)
     else:
         # How it was asked while it learned; the base may bring no template, or another.
-        (folder / TEMPLATE).write_text(str(tokenizer.chat_template), encoding="utf-8")
+        (folder / TEMPLATE).write_text(tokenizer.get_chat_template(), encoding="utf-8")
 
 
 def settle(model: PreTrainedModel | PeftModel) -> tuple[PreTrainedModel, Prefix | None]:
@@ -108,7 +108,8 @@ def read_prefix(model: PreTrainedModel | PeftModel) -> Prefix | None:
     found = model.get_prompt(1)
     if isinstance(found, torch.Tensor):
         # Embeddings: what the layers make of them is the same before every prompt.
-        found = model.get_base_model()(inputs_embeds=found, use_cache=True).past_key_values
+        base = model.get_base_model()
+        found = base(inputs_embeds=found.to(base.dtype), use_cache=True).past_key_values
     return [(layer.keys, layer.values) for layer in found.layers]
 
 

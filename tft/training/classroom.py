@@ -28,7 +28,7 @@ from tft.student import write_checkpoint
 from tft.student.adapting import write_down
 from tft.student.models import adapt_model, load_base
 from tft.training.learner import Learner, Predictions
-from tft.training.loop import Course, TrainRequest, is_out_of_memory, matrix_products
+from tft.training.loop import Course, TrainRequest, is_out_of_memory, matrix_products, train
 from tft.training.lora import NARROW
 from tft.training.rows import Row
 
@@ -94,9 +94,12 @@ def train_together(request: ClassRequest) -> ClassResult:
     first = request.students[0]
     if not all(may_sit_together(first, other) for other in request.students):
         raise StageError("these students cannot share a classroom: base or adapters differ, or have dropout or DoRA")
-    room = Classroom(request.students)
+    try:
+        room = Classroom(request.students)
+    except _OwnWayError:
+        return ClassResult(tuple(train(it) for it in request.students))
     with matrix_products(first.config.precision):
-        courses = [Course(it, Seat(room, place)) for place, it in enumerate(request.students)]
+        courses = [Course(it, Seat(room, place), snapshots=False) for place, it in enumerate(request.students)]
         _teach(room, courses)
     checkpoints = []
     for place, (it, course) in enumerate(zip(request.students, courses, strict=True)):
@@ -105,6 +108,10 @@ def train_together(request: ClassRequest) -> ClassResult:
         save = partial(write_down, room.model, room.tokenizer, it.student.adapter)
         checkpoints.append(course.end(write_checkpoint(folder, save)))
     return ClassResult(tuple(checkpoints))
+
+
+class _OwnWayError(Exception):
+    """A base keeps the weights of adapted layers in a way of its own; its students are trained one by one."""
 
 
 def _teach(room: Classroom, courses: Sequence[Course]) -> None:
@@ -167,6 +174,9 @@ class Classroom:
         adapters = []
         for it in requests:
             adapted = adapt_model(model, it.student, it.seed)
+            layers = [layer.base_layer for layer in adapted.modules() if hasattr(layer, "lora_A")]
+            if not all(isinstance(layer, torch.nn.Linear) for layer in layers):
+                raise _OwnWayError
             adapters.append({name: weight.detach().clone() for name, weight in _trained(adapted)})
             model = adapted.unload()
         self.model = adapt_model(model, requests[-1].student, requests[-1].seed)
@@ -196,8 +206,8 @@ class Classroom:
             if name not in self._merged:
                 self._merged[name] = self._weights(layer, name)[0]
             return F.linear(x_BTI, self._merged[name], base.bias)
-        rows, time, width = x_BTI.shape
-        x_SMI = x_BTI.reshape(len(self._present), -1, width)
+        # Some models flatten rows and time into one; either way they lie student by student.
+        x_SMI = x_BTI.reshape(len(self._present), -1, x_BTI.shape[-1])
         if self._narrow:
             # As for one student: adding the product to the weight first is faster where layers are narrow.
             y_SMO = torch.bmm(x_SMI, self._weights(layer, name).mT)
@@ -205,7 +215,7 @@ class Classroom:
             down_SRI, up_SOR = self._products(name)
             added_SMO = torch.bmm(torch.bmm(x_SMI, down_SRI.mT), up_SOR.mT)
             y_SMO = F.linear(x_SMI, base.weight) + layer.scaling["default"] * added_SMO
-        y_BTO = y_SMO.reshape(rows, time, -1)
+        y_BTO = y_SMO.reshape(*x_BTI.shape[:-1], -1)
         return y_BTO if base.bias is None else y_BTO + base.bias
 
     def _weights(self, layer: Any, name: str) -> torch.Tensor:
@@ -292,8 +302,12 @@ class Seat(Learner):
     @contextmanager
     def answering(self) -> Iterator[None]:
         """Leave nothing out by chance, and keep no gradients."""
-        with self._room.alone(self._place, self._frozen):
-            yield
+        self.model.eval()
+        try:
+            with self._room.alone(self._place, self._frozen):
+                yield
+        finally:
+            self.model.train()
 
     def as_it_is(self) -> Seat:
         """Give the student as it is now; it does not learn on."""

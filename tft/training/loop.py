@@ -100,9 +100,10 @@ class Course:
     Args:
         request: what is learned.
         learner: the student.
+        snapshots: write down now and then where it is; not in a classroom, whose students would be resumed apart.
     """
 
-    def __init__(self, request: TrainRequest, learner: Learner) -> None:
+    def __init__(self, request: TrainRequest, learner: Learner, *, snapshots: bool = True) -> None:
         # A tutor is opened where it is asked for, and only there.
         scorer = Scorer(open_tutor(request.tutor)) if request.tutor is not None else None
         self.learner = learner
@@ -121,6 +122,7 @@ class Course:
         torch.manual_seed(request.seed)
         self._progress = Progress()
         self._folder = Path(request.folder_path)
+        self._snapshots = snapshots
         self._under_way: tuple[Step, str] | None = None
 
     @property
@@ -131,7 +133,9 @@ class Course:
     def steps(self) -> Iterator[Step]:
         """Give the steps that are left; each is to be taken before the next is asked for."""
         # After the objectives are made: some of them look at the student as it came into the cycle.
-        restore(self._folder, self._request, self._weights, self._optimizer, self._progress, self._setting)
+        if self._snapshots:
+            restore(self._folder, self._request, self._weights, self._optimizer, self._progress, self._setting)
+            self.micro_batch = self._progress.micro_batch or self.micro_batch
         written = time.monotonic()
         for number in range(self._progress.turns, len(self._turns)):
             turn = self._turns[number]
@@ -142,7 +146,7 @@ class Course:
                 self._under_way = (step, turn.name)
                 yield step
             self._progress.turns = number + 1
-            if time.monotonic() - written > _SNAPSHOT_EVERY:
+            if self._snapshots and time.monotonic() - written > _SNAPSHOT_EVERY:
                 snapshot(self._folder, self._request, self._weights, self._optimizer, self._progress, self._setting)
                 written = time.monotonic()
 
@@ -171,7 +175,7 @@ class Course:
         """Have fewer rows in memory from now on, and forget the gradients of the step under way."""
         assert self._under_way is not None
         self._optimizer.zero_grad()
-        self.micro_batch = max(self._under_way[0].together, size // 2)
+        self.micro_batch = self._progress.micro_batch = max(self._under_way[0].together, size // 2)
         self._setting.note("micro_batch", self.micro_batch)
 
     def end(self, digest: str) -> Checkpoint:
@@ -180,7 +184,7 @@ class Course:
         every = list(self.learner.model.parameters())
         trainable = sum(weight.numel() for weight in self.learner.weights)
         measures = {name: _ends(values) for name, values in sorted(self._setting.measures.items())}
-        first = next((it for name, it in measures.items() if name.startswith("loss ")), None)
+        first = measures.get("loss answers")
         return Checkpoint(
             path=self._request.folder_path,
             digest=digest,

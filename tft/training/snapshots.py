@@ -36,6 +36,8 @@ class Progress:
     steps: int = 0
     tokens: Counter[str] = field(default_factory=Counter)
     """Trained, by skill."""
+    micro_batch: int | None = None
+    """Rows in memory at once, where memory ran out."""
 
 
 def _place(folder: Path) -> Path:
@@ -68,6 +70,7 @@ def snapshot(
     body = save(tensors)
     told = {
         "request": _name(request), "sha256": hashlib.sha256(body).hexdigest(), "turns": progress.turns,
+        "micro_batch": progress.micro_batch,
         "steps": progress.steps, "tokens": dict(progress.tokens), "measures": setting.measures,
         "asked": dict(setting.asked), "used": [dump(it) for it in setting.used],
     }  # fmt: skip
@@ -107,6 +110,7 @@ def restore(
         torch.cuda.set_rng_state(tensors["chance of the GPU"])
     progress.turns, progress.steps = told["turns"], told["steps"]
     progress.tokens = Counter(told["tokens"])
+    progress.micro_batch = told["micro_batch"]
     setting.measures.update(told["measures"])
     setting.asked.update(told["asked"])
     setting.used.extend(load_record(Usage, it) for it in told["used"])

@@ -48,7 +48,9 @@ class Allowance:
             self,
             tokens=None if self.tokens is None else self.tokens - used.total,
             requests=None if self.requests is None else self.requests - used.requests,
-            money=None if self.money is None else self.money - cost_of(used.prompt, used.completion, self.price),
+            money=None
+            if self.money is None
+            else self.money - cost_of(used.prompt, used.completion + used.scored, self.price),
         )
 
 

@@ -39,6 +39,16 @@ class Scorer:
     def __init__(self, tutor: Tutor) -> None:
         self._tutor = tutor
 
+    @property
+    def context(self) -> int | None:
+        """Tokens that question and answer may have together; None where nobody here knows."""
+        return self._tutor.engine.context
+
+    def count(self, answer: str) -> int:
+        """Count the tokens of an answer, the one that ends it included."""
+        own = self._tutor.engine.tokenizer
+        return 1 + (len(own(answer, add_special_tokens=False)["input_ids"]) if own is not None else len(answer))
+
     def prompts(self, questions: Sequence[str]) -> list[list[int]]:
         """Write questions as the tutor reads them: with the prompt of its scorer, or plainly."""
         if "scorer" in self._tutor.card.roles:

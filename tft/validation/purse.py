@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
-from tft.config.adapters import LoraAdapter
+from tft.config.adapters import FullAdapter
 from tft.config.campaign import LESSONS_A_BATCH, CampaignConfig
 from tft.errors import PrerequisiteError, Problem
 from tft.tutor.allowance import cost_of
@@ -78,7 +78,7 @@ def estimate(draft: Draft, content: Content, uses: list[Use], problems: list[Pro
             "tutor": _weights(folders.get("tutor"), 1),
             "students": {
                 student.id: _weights(
-                    folders.get(f"students.{place}.model"), 1 if isinstance(student.adapter, LoraAdapter) else _TRAINED
+                    folders.get(f"students.{place}.model"), _TRAINED if isinstance(student.adapter, FullAdapter) else 1
                 )
                 for place, student in enumerate(students)
             },

@@ -207,7 +207,7 @@ def test_a_snapshot_of_another_request_is_not_used(
 def test_how_a_stage_is_run_is_no_other_request(interrupted: tuple[TrainRequest, Interruption], tmp_path: Path) -> None:
     request, watch = interrupted
     place(request).rename(tmp_path / ".moved.snapshot")
-    train(differently(replace(request, folder_path=str(tmp_path / "moved")), micro_batch=4))
+    train(differently(replace(request, folder_path=str(tmp_path / "moved")), checkpoint_activations=True))
     assert watch.taken == 1
 
 
