@@ -57,6 +57,12 @@ def _read_count(value: Any) -> Any:
 Count = Annotated[int, BeforeValidator(_read_count, json_schema_input_type=int | str), Field(gt=0)]
 """A positive whole number; ``250k`` and ``2M`` are understood."""
 
+
+def name_to_type(value: Any) -> Any:
+    """Read a name alone as the kind of that name with its defaults."""
+    return {"type": value} if isinstance(value, str) else value
+
+
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 """Lower-case letters, digits, ``-`` and ``_``."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from tft.config._base import Frozen
+from tft.config._base import Frozen, name_to_type
 
 
 class FullAdapter(Frozen):
@@ -73,17 +73,13 @@ class PeftAdapter(Frozen):
     """What PEFT's config of that name takes."""
 
 
-def _name_to_type(value: Any) -> Any:
-    return {"type": value} if isinstance(value, str) else value
-
-
 AnyAdapter = FullAdapter | LoraAdapter | PrefixAdapter | PromptAdapter | BottleneckAdapter | PeftAdapter
 """One of them."""
 
 Adapter = Annotated[
     Annotated[AnyAdapter, Field(discriminator="type")],
     BeforeValidator(
-        _name_to_type,
+        name_to_type,
         json_schema_input_type=AnyAdapter | Literal["full", "lora", "prefix", "prompt", "bottleneck"],
     ),
 ]

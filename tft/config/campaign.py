@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from tft.config._base import Count, Frozen, Identifier, Refusal, execution, refuse
+from tft.config._base import Count, Frozen, Identifier, Refusal, execution, name_to_type, refuse
 from tft.config.adapters import Adapter, FullAdapter
 from tft.config.training import TrainingConfig
 
@@ -21,10 +21,6 @@ EXAMPLES_SHOWN = 3
 """Questions of its level that it is shown, to see what is meant."""
 TAKEN_SHOWN = 20
 """Questions it is told not to repeat: some of those there are, because all of them would crowd its context."""
-
-
-def _name_to_type(value: Any) -> Any:
-    return {"type": value} if isinstance(value, str) else value
 
 
 class _ModelEngineConfig(Frozen):
@@ -131,7 +127,7 @@ class TutorUse(Frozen):
     """A model to use instead of the card's: a library name, a path or a hub name; ``path:`` and ``hub:`` force it."""
     engine: Annotated[
         EngineConfig | None,
-        BeforeValidator(_name_to_type, json_schema_input_type=EngineConfig | str | None),
+        BeforeValidator(name_to_type, json_schema_input_type=EngineConfig | str | None),
     ] = None
     """Engine to run it with instead of the card's."""
     price: Price | None = execution(None)
@@ -254,7 +250,7 @@ class RayCluster(Frozen):
 
 Cluster = Annotated[
     Annotated[InlineCluster | RayCluster, Field(discriminator="type")],
-    BeforeValidator(_name_to_type, json_schema_input_type=InlineCluster | RayCluster | Literal["inline", "ray"]),
+    BeforeValidator(name_to_type, json_schema_input_type=InlineCluster | RayCluster | Literal["inline", "ray"]),
 ]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from tft.config._base import Frozen, Identifier, Refusal, refuse
+from tft.config._base import Frozen, Identifier, Refusal, name_to_type, refuse
 from tft.config.campaign import EngineConfig, Price, TransformersEngineConfig, TutorUse
 from tft.config.explaining import closest
 from tft.errors import Problem, UserError
@@ -165,10 +165,6 @@ class TutorCard(Frozen):
         return self
 
 
-def _name_to_type(value: Any) -> Any:
-    return {"type": value} if isinstance(value, str) else value
-
-
 class GraderConfig(Frozen):
     """Which grader judges answers."""
 
@@ -181,7 +177,7 @@ class GraderConfig(Frozen):
     """Whether an answer that the length limit cut off is graded all the same; otherwise it is wrong."""
 
 
-GraderUse = Annotated[GraderConfig, BeforeValidator(_name_to_type, json_schema_input_type=GraderConfig | str)]
+GraderUse = Annotated[GraderConfig, BeforeValidator(name_to_type, json_schema_input_type=GraderConfig | str)]
 
 
 class SkillCard(Frozen):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from tft.config._base import Frozen, Refusal, execution, refuse
+from tft.config._base import Frozen, Refusal, execution, name_to_type, refuse
 
 Share = Annotated[float, Field(gt=0)]
 
@@ -176,10 +176,6 @@ def _tag(value: Any) -> str:
     return name if name in _OURS else "other"
 
 
-def _name_to_type(value: Any) -> Any:
-    return {"type": value} if isinstance(value, str) else value
-
-
 AnyObjective = Annotated[
     Annotated[SupervisedConfig, Tag("supervised")]
     | Annotated[DistillationConfig, Tag("distillation")]
@@ -191,7 +187,7 @@ AnyObjective = Annotated[
     | Annotated[OtherConfig, Tag("other")],
     Discriminator(_tag),
 ]
-Objective = Annotated[AnyObjective, BeforeValidator(_name_to_type, json_schema_input_type=AnyObjective | str)]
+Objective = Annotated[AnyObjective, BeforeValidator(name_to_type, json_schema_input_type=AnyObjective | str)]
 """What a user may write: the name alone, or the name with options."""
 
 
