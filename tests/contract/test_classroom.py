@@ -69,7 +69,11 @@ def weights(folder: Path) -> torch.Tensor:
     return torch.cat([weight.flatten() for weight in load_file(folder / "adapter_model.safetensors").values()])
 
 
-@pytest.mark.parametrize("options", [{}, {"micro_batch": 4}], ids=["whole steps", "in parts"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"micro_batch": 4}, {"checkpoint_activations": True}],
+    ids=["whole steps", "in parts", "activations computed again"],
+)
 def test_every_step_is_that_of_a_student_alone(
     options: dict[str, Any], ada: StudentRef, tmp_path: Path, steps: dict[str, list[float]]
 ) -> None:
