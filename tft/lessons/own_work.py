@@ -49,7 +49,8 @@ def promise_feedback(request: FeedbackRequest) -> Offered:
         if scorer.context is not None and len(prompt) + longest > scorer.context:
             rejections.append(Rejection("feedback", lesson.item.skill, "too_long", lesson.item.question))
             continue
-        kept.append(lesson)
+        prompts_asked = {**lesson.lineage.prompts, "scorer": scorer.version}
+        kept.append(replace(lesson, lineage=replace(lesson.lineage, prompts=prompts_asked)))
         used += Usage(prompt=len(prompt) * request.passes, scored=longest * request.passes, requests=request.passes)
     refusal = request.allowance.refusal(used.prompt, used.scored, used.requests)
     if refusal is not None:

@@ -40,6 +40,11 @@ class Scorer:
         self._tutor = tutor
 
     @property
+    def version(self) -> str:
+        """Name the version of the prompt in which it reads questions; ``plain`` where it reads them as they are."""
+        return self._tutor.version("scorer") if "scorer" in self._tutor.card.roles else "plain"
+
+    @property
     def context(self) -> int | None:
         """Tokens that question and answer may have together; None where nobody here knows."""
         return self._tutor.engine.context

@@ -29,7 +29,8 @@ def test_a_promise_counts_what_may_be_asked_at_most(request_: FeedbackRequest) -
     assert offered.usage.prompt == 2 * (8 + 6)
     assert offered.usage.scored == 2 * 2 * 24
     assert offered.usage.requests == 4
-    assert offered.lessons == LESSONS
+    assert [lesson.id for lesson in offered.lessons] == [lesson.id for lesson in LESSONS]
+    assert all(lesson.lineage.prompts["scorer"] == "plain" for lesson in offered.lessons)
 
 
 def test_an_answer_of_the_tutor_may_be_longer_than_the_student_may_write(request_: FeedbackRequest) -> None:
