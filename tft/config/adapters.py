@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from tft.config._base import Frozen, name_to_type
 
@@ -71,6 +71,13 @@ class PeftAdapter(Frozen):
     """PEFT's name for it: ``IA3``, ``LOHA``, ``OFT``, ``VERA`` …"""
     options: dict[str, Any] = Field(default_factory=dict)
     """What PEFT's config of that name takes."""
+
+    @field_validator("method")
+    @classmethod
+    def _needs_no_trainer_of_its_own(cls, method: str) -> str:
+        if method == "ADALORA":
+            raise ValueError("ADALORA wants a trainer that allocates its ranks, which this one does not")
+        return method
 
 
 AnyAdapter = FullAdapter | LoraAdapter | PrefixAdapter | PromptAdapter | BottleneckAdapter | PeftAdapter

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tft.config._base import Count, Frozen, Identifier, Refusal, execution, name_to_type, refuse
 from tft.config.adapters import Adapter, FullAdapter
@@ -294,6 +294,21 @@ class CampaignConfig(Frozen):
             if name in ids[:place]
         )
         return students
+
+    @model_validator(mode="after")
+    def _activations_can_be_computed_again(self) -> CampaignConfig:
+        if self.training.checkpoint_activations:
+            refuse(
+                Refusal(
+                    ("students", place, "adapter", "type"),
+                    "prefix",
+                    "cannot go with training.checkpoint_activations: its keys and values would be left out",
+                    "leave that out, or take adapter: prompt",
+                )
+                for place, student in enumerate(self.students)
+                if student.adapter.type == "prefix"
+            )
+        return self
 
     def identity(self) -> dict[str, Any]:
         """Give what decides the result: all but execution, and but the limits that may be raised."""

@@ -14,6 +14,7 @@ from tft import plugins
 from tft.config import CurriculumCard, SuiteCard, TutorCard
 from tft.config.cards import SkillCard, choose_skills
 from tft.config.reading import closest, diagnose, read_yaml
+from tft.config.training import DistillationConfig
 from tft.errors import Problem, UserError
 from tft.exams import make_splits, read_suite
 from tft.library import Library, find_data, gather_tutor, is_file, load_items
@@ -119,6 +120,13 @@ def _check_tutor(draft: Draft, library: Library, content: Content, problems: lis
         place = Named(draft.file, "tuition.methods", methods)
         remedy = "name the model's tokenizer in tutor.engine.tokenizer, or take critique"
         problems.append(place.problem("needs the probabilities of tokens, and this tutor gives text only", remedy))
+    feedback = draft.config.training.objectives.feedback
+    whole = isinstance(feedback, DistillationConfig) and feedback.top_k is None and feedback.divergence != "sampled"
+    if methods == "feedback" and engine.type == "endpoint" and whole:
+        place = Named(draft.file, "training.objectives.feedback.top_k", "null")
+        problems.append(
+            place.problem("an endpoint gives the likeliest tokens, and not all", "name a number, such as 64")
+        )
     problems += _lacks(draft, engine)
 
 

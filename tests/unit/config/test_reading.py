@@ -154,3 +154,15 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
 def test_closest_without_anything_near() -> None:
     assert closest("zzz", ["abacus"]) == "known: abacus"
     assert closest("zzz", []) == "none are known"
+
+
+def test_what_cannot_go_together_is_refused_where_it_stands() -> None:
+    student = {"id": "ada", "model": "m"}
+    prefixed = {"students": [{**student, "adapter": "prefix"}], "training": {"checkpoint_activations": True}}
+    found = problems({**SOUND, **prefixed})
+    assert "keys and values would be left out" in found["students.0.adapter"].message
+    found = problems({**SOUND, "students": [{**student, "adapter": {"type": "peft", "method": "ADALORA"}}]})
+    assert "allocates its ranks" in found["students.0.adapter.method"].message
+    found = problems({**SOUND, "training": {"objectives": {"practice": "supervised", "answers": "mine"}}})
+    assert set(found) == {"training.objectives.practice"}
+    assert found["training.objectives.practice"].remedy == "known: grpo, rloo, ppo"
