@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tests.learning import move
 from tft.config.adapters import BottleneckAdapter, FullAdapter, LoraAdapter, PeftAdapter, PrefixAdapter, PromptAdapter
@@ -83,12 +83,14 @@ def test_a_prefix_begins_as_the_keys_of_tokens(model: PreTrainedModel) -> None:
     assert (apart.min(-1).values < 1e-4).all()
 
 
-def test_bottlenecks_are_written_without_the_model(model: PreTrainedModel, tmp_path: Path, novice: Path) -> None:
+def test_bottlenecks_are_written_without_the_model(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tmp_path: Path, novice: Path
+) -> None:
     adapter = BottleneckAdapter(width=4)
     adapted = put_on(model, adapter, 1)
     move(adapted, 0.3)
     said = logits(adapted)
-    write_down(adapted, None, adapter, tmp_path)  # type: ignore[arg-type]
+    write_down(adapted, tokenizer, adapter, tmp_path)
     assert (tmp_path / WEIGHTS).stat().st_size < 0.1 * (novice / "model.safetensors").stat().st_size
     again = take_up(load_model(novice)[0], adapter, tmp_path, training=False)
     assert torch.equal(logits(again), said)
@@ -96,9 +98,11 @@ def test_bottlenecks_are_written_without_the_model(model: PreTrainedModel, tmp_p
     assert prefix is None and torch.equal(logits(settled), said)
 
 
-def test_bottlenecks_of_another_model_are_refused(model: PreTrainedModel, tmp_path: Path, novice: Path) -> None:
+def test_bottlenecks_of_another_model_are_refused(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tmp_path: Path, novice: Path
+) -> None:
     adapter = BottleneckAdapter(width=4)
-    write_down(put_on(model, adapter, 1), None, adapter, tmp_path)  # type: ignore[arg-type]
+    write_down(put_on(model, adapter, 1), tokenizer, adapter, tmp_path)
     shorter = load_model(novice)[0]
     shorter.model.layers = shorter.model.layers[:2]
     with pytest.raises(PrerequisiteError, match="another model"):
