@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from tft.student import StudentRef
 
 
+_CORRECTED = 64
+"""Answers a skill that a student is given back to correct."""
+
+
 class Campaign:
     """One campaign.
 
@@ -189,9 +193,10 @@ class Campaign:
 
     async def _correct(self, pupil: Pupil, cycle: int, final: Sitting) -> None:
         """Let a student that was criticised correct itself, on what it was taught, with the tutor gone."""
+        by_skill = ([it for it in final.answers if it.attempt.item.skill == skill] for skill in self._taught)
         request = CorrectRequest(
             student=pupil.ref,
-            answered=tuple(it for it in final.answers if it.attempt.item.skill in self._taught),
+            answered=tuple(it for answers in by_skill for it in answers[:_CORRECTED]),
             card_path=self._prepared.tutor.card_path,
             critic=self._prepared.contents["tutor.use"],
             longest=self._prepared.tutor_card.longest_attempt,
