@@ -21,7 +21,7 @@ from tft.exams.examiner import SitRequest, sit
 from tft.exams.self_correction import CorrectRequest, correct
 from tft.lessons import CurateRequest, curate
 from tft.pupil import Pupil
-from tft.records import Checkpoint, Curated, Sitting, digest
+from tft.records import Checkpoint, Curated, Sitting
 from tft.shelf import Shelf
 from tft.teaching import Teaching
 from tft.training import ClassRequest, ClassResult, TrainRequest, seat, train, train_together
@@ -73,7 +73,7 @@ class Campaign:
                 break
             await self._turn(cycle, active)
         for pupil in self.pupils:
-            pupil.stop = pupil.stop or "cycles"
+            pupil.stop = pupil.stop or ("budget" if self._shelf.limit else "cycles")
         await asyncio.gather(*(self._sit_finals(pupil, 1) for pupil in self.pupils if pupil.ref.digest))
 
     async def _turn(self, cycle: int, pupils: list[Pupil]) -> None:
@@ -88,7 +88,7 @@ class Campaign:
                     continue
                 offered = await self._teaching.gather(pupil, syllabus)
                 kept = await self._curate(pupil, cycle, offered)
-                if all(lesson.kind == "replay" for lesson in kept):
+                if not kept or (not self._shelf.limit and all(lesson.kind == "replay" for lesson in kept)):
                     pupil.stop = "budget" if self._shelf.limit else "no_lessons"
                     continue
                 pupil.remember(kept)
@@ -99,7 +99,7 @@ class Campaign:
                     learning.create_task(self._learn(cycle, [(pupil, request)]))
             for group in seat(waiting):
                 learning.create_task(self._learn(cycle, group))
-        if self._shelf.limit:
+        if self._shelf.is_out_of_time():
             for pupil in pupils:
                 pupil.stop = pupil.stop or "budget"
 
@@ -114,7 +114,8 @@ class Campaign:
     def _plan(self, pupil: Pupil, cycle: int) -> Syllabus:
         shown = {skill: len(lessons) for skill, lessons in pupil.notebook.items()}
         syllabus = plan(
-            pupil.config.id, cycle, self._prepared.skills, pupil.known, self._config.tuition, shown, pupil.roll_backs
+            pupil.config.id, cycle, self._prepared.skills, pupil.known, self._config.tuition, shown, pupil.roll_backs,
+            tutor=not self._shelf.limit,
         )  # fmt: skip
         self._steps.note(syllabus, name="plan", student=pupil.config.id, cycle=cycle)
         return syllabus
@@ -135,7 +136,7 @@ class Campaign:
             config=self._config.training,
             learning_rate=pupil.config.learning_rate,
             learning_rate_scale=syllabus.learning_rate_scale,
-            seed=self._seed("train", pupil, syllabus.cycle),
+            seed=self._prepared.seed("train", pupil.config.id, syllabus.cycle),
             folder_path=str(folder.resolve()),
             max_tokens=self._config.exams.max_tokens,
             grader=self._prepared.curriculum.grader if any(it.kind == "practice" for it in kept) else None,
@@ -216,9 +217,6 @@ class Campaign:
         return await self._steps.run(
             Sitting, pupil.place, sit, request, name=name, student=pupil.config.id, cycle=cycle
         )
-
-    def _seed(self, purpose: str, pupil: Pupil, cycle: int) -> int:
-        return int(digest([self._config.seed, purpose, pupil.config.id, cycle]), 16) % 2**31
 
     def _out_of_time(self) -> bool:
         hours = self._config.budget.hours

@@ -55,6 +55,10 @@ class Prepared:
         suites = {item for _, suite in self.suites for item in suite.items if not self._is_table(item)}
         return tuple(sorted(self.splits.fingerprints() | {item.fingerprint for item in suites}))
 
+    def seed(self, purpose: str, student: str, cycle: int, *more: str) -> int:
+        """Give a seed for one purpose of one student in one cycle, below 2³¹."""
+        return int(digest([self.config.seed, purpose, student, cycle, *more]), 16) % 2**31
+
     def _is_table(self, item: Item) -> bool:
         classified = self.source.classify(item.question)
         return classified is not None and classified[0] in self.splits.examined_whole

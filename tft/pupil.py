@@ -38,11 +38,10 @@ class Pupil:
 
     def remember(self, lessons: Iterable[Lesson]) -> None:
         """Write lessons into its notebook; what it was taught on a question it knows already is not another."""
+        asked = {lesson.item.question for page in self.notebook.values() for lesson in page}
         for lesson in lessons:
             if lesson.kind in ("replay", "practice") or not lesson.examples:
                 continue
-            page = self.notebook.setdefault(lesson.item.skill, [])
-            if lesson.kind in ("demonstration", "critique") or not any(
-                lesson.item.question == known.item.question for known in page
-            ):
-                page.append(lesson)
+            if lesson.kind in ("demonstration", "critique", "confirmation") or lesson.item.question not in asked:
+                self.notebook.setdefault(lesson.item.skill, []).append(lesson)
+                asked.add(lesson.item.question)

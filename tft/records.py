@@ -15,7 +15,9 @@ from pydantic import TypeAdapter
 
 T = TypeVar("T")
 
-LessonKind = Literal["demonstration", "critique", "preference", "feedback", "practice", "replay"]
+LessonKind = Literal[
+    "demonstration", "critique", "confirmation", "self_training", "preference", "feedback", "practice", "replay"
+]
 Split = Literal["probe", "check", "final"]
 SELF_CORRECTION = "self-correction"
 """Name of the exam in which a student corrects itself."""
@@ -102,6 +104,11 @@ class Example:
     """What a trainer sees of a lesson: a conversation whose last turn is the answer to learn."""
 
     messages: tuple[Message, ...]
+
+    @classmethod
+    def of(cls, question: str, answer: str) -> Example:
+        """Make one of a question and its answer."""
+        return cls((Message("user", question), Message("assistant", answer)))
 
 
 @dataclass(frozen=True, slots=True)

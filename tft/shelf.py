@@ -76,14 +76,15 @@ class Shelf:
         places = range(start, start + min(count, len(row.lessons)))
         return [row.lessons[place % len(row.lessons)] for place in places]
 
-    def is_over(self) -> bool:
-        """Say whether a limit was reached; look at the clock."""
-        if not self.limit and self._out_of_time():
-            self.limit = f"budget.hours: {self._prepared.config.budget.hours:g} hours are over"
-        return bool(self.limit)
+    def is_out_of_time(self) -> bool:
+        """Look at the clock, and say whether time is over."""
+        if not self._out_of_time():
+            return False
+        self.limit = self.limit or f"budget.hours: {self._prepared.config.budget.hours:g} hours are over"
+        return True
 
     async def _extend(self, skill: str, row: _Row) -> None:
-        if self.is_over():
+        if self.is_out_of_time():
             return
         request = DemonstrationRequest(
             tutor=self._prepared.tutor,

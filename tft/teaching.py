@@ -22,12 +22,13 @@ from tft.lessons import (
     promise_feedback,
     rehearse,
     review,
+    self_train,
     unanswered,
 )
-from tft.records import Lesson, Offered, digest
+from tft.records import Lesson, Offered
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from tft.preparation import Prepared
     from tft.pupil import Pupil
@@ -64,15 +65,17 @@ class Teaching:
         self._practise = practise
 
     async def gather(self, pupil: Pupil, syllabus: Syllabus) -> list[Lesson]:
-        """Gather the lessons a syllabus asks for; what the budget does not reach is left out."""
+        """Gather the lessons a syllabus asks for; what the budget does not reach is left out.
+
+        Where the tutor's budget is spent, there may be nothing but replay; where time is over, nothing at all.
+        """
         wanted: dict[str, dict[str, int]] = {}
         for line in syllabus.tuition:
             wanted.setdefault(line.skill, {})[line.kind] = line.lessons
         lessons: list[Lesson] = []
         for skill, counts in wanted.items():
-            if set(counts) != {"replay"} and not self._shelf.is_over():
-                lessons += await self._teach(pupil, syllabus.cycle, skill, counts)
-        if not lessons:
+            lessons += await self._teach(pupil, syllabus.cycle, skill, counts)
+        if self._shelf.is_out_of_time() or not (lessons or self._shelf.limit):
             return []
         rows = {skill: counts["replay"] for skill, counts in wanted.items() if "replay" in counts}
         return lessons + await self._replay(pupil, syllabus.cycle, rows)
@@ -85,9 +88,12 @@ class Teaching:
             answered = self._shown_before(pupil, cycle, skill, counts["feedback"])
             answered += await self._read_on(pupil, skill, counts["feedback"] - len(answered))
             lessons += await self._promise(pupil, cycle, tuple(answered))
+        if counts.get("self_training"):
+            drawn = self._draw(pupil, cycle, skill, counts["self_training"])
+            lessons += await self._contest(pupil, cycle, drawn, self_train)
         if counts.get("preference"):
             asked = await self._to_answer(pupil, cycle, skill, counts["preference"])
-            lessons += await self._contest(pupil, cycle, asked)
+            lessons += await self._contest(pupil, cycle, asked, contest)
         if counts.get("practice"):
             drawn = self._draw(pupil, cycle, skill, counts["practice"])
             lessons += for_own_work(drawn, "practice")
@@ -99,7 +105,7 @@ class Teaching:
         critiques: list[Lesson] = []
         if counts.get("critique"):
             critiques = await self._criticise(pupil, cycle, skill, new, counts["critique"])
-            answered = {lesson.item.question for lesson in critiques}
+            answered = {lesson.item.question for lesson in critiques if lesson.kind == "critique"}
             new = [lesson for lesson in new if lesson.item.question not in answered]
         return critiques + new[: counts.get("demonstration", 0)]
 
@@ -111,7 +117,7 @@ class Teaching:
     def _shown_before(self, pupil: Pupil, cycle: int, skill: str, count: int) -> list[Lesson]:
         """Pick questions a student was shown in earlier cycles, at random and each once."""
         pages = {lesson.item.question: lesson for lesson in pupil.notebook.get(skill, ()) if lesson.answer}
-        rng = random.Random(self._seed("own work", pupil, cycle, skill))
+        rng = random.Random(self._prepared.seed("own work", pupil.config.id, cycle, skill))
         return rng.sample(list(pages.values()), min(count, len(pages)))
 
     async def _to_answer(self, pupil: Pupil, cycle: int, skill: str, count: int) -> tuple[Lesson, ...]:
@@ -122,7 +128,7 @@ class Teaching:
         return (*known, *self._draw(pupil, cycle, skill, count - len(known)))
 
     def _draw(self, pupil: Pupil, cycle: int, skill: str, count: int) -> list[Lesson]:
-        seed = str(self._seed("draw", pupil, cycle, skill))
+        seed = str(self._prepared.seed("draw", pupil.config.id, cycle, skill))
         return [unanswered(item) for item in draw_items(self._prepared.source, skill, count, self._not_drawn, seed)]
 
     async def _promise(self, pupil: Pupil, cycle: int, lessons: tuple[Lesson, ...]) -> list[Lesson]:
@@ -138,31 +144,35 @@ class Teaching:
         )
         return await self._ask_tutor(pupil, cycle, "promise", promise_feedback, request)
 
-    async def _contest(self, pupil: Pupil, cycle: int, lessons: tuple[Lesson, ...]) -> list[Lesson]:
-        """Let a student answer several times, and pair right with wrong."""
+    async def _contest(
+        self, pupil: Pupil, cycle: int, lessons: Sequence[Lesson], stage: Callable[[ContestRequest], Offered]
+    ) -> list[Lesson]:
+        """Let a student answer several times, and tell right from wrong."""
         request = ContestRequest(
             student=pupil.ref,
-            lessons=lessons,
+            lessons=tuple(lessons),
             attempts=_ATTEMPTS,
             temperature=1.0,
             grader=self._prepared.curriculum.grader,
             max_tokens=self._config.exams.max_tokens,
-            seed=self._seed("contest", pupil, cycle),
+            seed=self._prepared.seed("contest", pupil.config.id, cycle),
         )
         offered = await self._steps.run(
-            Offered, pupil.place, contest, request, name="contest", student=pupil.config.id, cycle=cycle
+            Offered, pupil.place, stage, request, name=stage.__name__, student=pupil.config.id, cycle=cycle
         )
         return list(offered.lessons)
 
     async def _criticise(self, pupil: Pupil, cycle: int, skill: str, shown: list[Lesson], count: int) -> list[Lesson]:
         """Let a student attempt items, and the tutor criticise what went wrong."""
         attempts = await self._practise(pupil, cycle, skill, tuple(lesson.item for lesson in shown))
-        wrong = tuple(answered for answered in attempts.answers if not answered.verdict.passed)[:count]
+        wrong, right = (
+            tuple(it for it in attempts.answers if it.verdict.passed is passed)[:count] for passed in (False, True)
+        )
         if not wrong or self._shelf.limit:
             return []
         request = CritiqueRequest(
             tutor=self._prepared.tutor,
-            answered=wrong,
+            answered=wrong + right[: len(wrong)],
             longest=self._prepared.tutor_card.longest_attempt,
             marker=self._prepared.curriculum.grader.marker,
             allowance=self._shelf.allowance(),
@@ -184,7 +194,7 @@ class Teaching:
 
     async def _replay(self, pupil: Pupil, cycle: int, rows: dict[str, int]) -> list[Lesson]:
         """Let a student read again what it was shown, and rehearse what it knew before."""
-        seed = self._seed("replay", pupil, cycle)
+        seed = self._prepared.seed("replay", pupil.config.id, cycle)
         again = [
             lesson for skill, shown in pupil.notebook.items() for lesson in review(shown, rows.get(skill, 0), seed)
         ]
@@ -204,6 +214,3 @@ class Teaching:
             Offered, pupil.place, rehearse, request, name="rehearse", student=pupil.config.id, cycle=cycle
         )
         return again + list(offered.lessons)
-
-    def _seed(self, purpose: str, pupil: Pupil, cycle: int, *more: str) -> int:
-        return int(digest([self._config.seed, purpose, pupil.config.id, cycle, *more]), 16) % 2**31

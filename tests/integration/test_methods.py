@@ -62,3 +62,20 @@ def test_a_classroom_in_ray_ends_as_inline(tmp_path: Path, cache: Path) -> None:
     ]
     assert comparable(reports[0]) == comparable(reports[1])
     assert all(count > 0 for count in lessons(reports[0], "demonstration"))
+
+
+def test_a_student_trains_itself_when_the_tutors_budget_is_spent(tmp_path: Path, cache: Path) -> None:
+    settings = ("cluster=inline", "tuition.lessons=200", "tuition.cycles=2", "exams.final=16")
+    done = run(tmp_path / "run", cache, *settings, "budget.tutor_tokens=30k")
+    report = done.report
+    assert report["tutor"]["tokens"]["total"] <= 30_000
+    assert "tutor_tokens" in report["limit_reached"]
+    assert report["cycles"] == 2
+    last = [student["cycles"][1] for student in report["students"]]
+    kinds = [{line["kind"] for line in cycle["syllabus"]} for cycle in last]
+    assert all("replay" in it and "critique" not in it for it in kinds)
+    assert sum(lessons(report, "self_training")) > 0
+    # What was learned in the second cycle cost nothing.
+    assert all(student["trained_tokens"] > 0 for student in report["students"])
+    more = run(tmp_path / "run", cache, *settings, "budget.tutor_tokens=60k").report
+    assert 30_000 < more["tutor"]["tokens"]["total"] <= 60_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +43,6 @@ class ReachedEngine:
 
     @cached_property
     def _tutor_there(self) -> TutorRef:
-        from dataclasses import replace
-
         return replace(self._tutor, actor_path=None)
 
     @property

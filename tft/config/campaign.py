@@ -178,10 +178,13 @@ class TuitionConfig(Frozen):
 
     cycles: Annotated[int, Field(ge=1, le=1000)] = 4
     """Most cycles. May be raised when a run is continued."""
-    methods: Literal["auto", "demonstration", "critique", "feedback", "preference", "practice"] = "auto"
-    """Kinds of lesson: ``auto`` chooses by evidence, skill by skill; the others pin one. ``feedback``: the tutor says
-    what it would have expected at the student's own tokens; ``preference``: right answers against wrong ones;
-    ``practice``: the grader's verdict on the student's own answers."""
+    methods: Literal[
+        "auto", "demonstration", "critique", "self_training", "feedback", "preference", "practice"
+    ] = "auto"  # fmt: skip
+    """Kinds of lesson: ``auto`` chooses by evidence, skill by skill; the others pin one. ``self_training``: the
+    student's own right answers; ``feedback``: the tutor says what it would have expected at the student's own tokens;
+    ``preference``: right answers against wrong ones; ``practice``: the grader's verdict on the student's own
+    answers."""
     mastery: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Share of right answers from which a skill counts as mastered."""
     ready: Annotated[float, Field(gt=0, lt=1)] = 0.75
@@ -210,7 +213,8 @@ class ThreadsConfig(Frozen):
 
 
 class BudgetConfig(Frozen):
-    """Hard limits; a campaign that reaches one stops for that reason. May be raised when a run is continued."""
+    """Hard limits. A tutor that reached one is asked for nothing more; the cycles that are left go on without it,
+    unless the hours are over. May be raised when a run is continued."""
 
     tutor_tokens: Count | None = None
     """Prompt, completion and scored tokens of the tutor, cached or not; None means no limit."""

@@ -1,7 +1,9 @@
 """Which way of teaching a skill needs, from what is known of the student's command of it.
 
-Nothing right yet: it is shown how. Some right: it is shown more, and the tutor criticises its own mistakes. A user may
-pin one way for everything: feedback, preferences and practice are taken that way.
+Nothing right yet: it is shown how. Some right: it is shown more, the tutor criticises its own mistakes, and it learns
+from what it gets right itself. Often right: the tutor is spared, and it learns from itself alone. Where the tutor's
+budget is spent, what was written for other students can still be shown. A user may pin one way for everything:
+feedback, preferences and practice are taken that way.
 """
 
 from __future__ import annotations
@@ -15,34 +17,42 @@ if TYPE_CHECKING:
     from tft.config.campaign import TuitionConfig
 
 _SOME_RIGHT = 0.25
+_OFTEN_RIGHT = 0.6
 _LEAST_SHARE = 0.25
 _PINNED: dict[str, str] = {
     "demonstration": "demonstrations are",
     "critique": "critiques are",
+    "self_training": "self-training is",
     "feedback": "feedback is",
     "preference": "preferences are",
     "practice": "practice is",
 }
+_ASKS_THE_TUTOR = ("critique", "feedback")
 
 
-def choose_methods(skill: str, known: Mastery | None, config: TuitionConfig) -> list[Tuition]:
+def choose_methods(skill: str, known: Mastery | None, config: TuitionConfig, *, tutor: bool = True) -> list[Tuition]:
     """Choose how a skill is taught in one cycle, with the reason of each line.
 
     Args:
         skill: its name.
         known: what was found out about it; None if nothing was asked.
         config: how much is taught, and in which ways.
+        tutor: whether the tutor may be asked; not where its budget is spent.
     """
     score = known.score if known is not None else 0.0
     evidence = f"{known.right} of {known.n} right" if known is not None else "never asked"
     lessons = math.ceil(config.lessons * max(_LEAST_SHARE, min(1.0, 2 * (1 - score))))
     kinds: dict[LessonKind, tuple[int, str]] = {}
     if config.methods != "auto":
-        kinds[config.methods] = (lessons, f"{_PINNED[config.methods]} pinned by tuition.methods")
-    elif score < _SOME_RIGHT:
-        kinds["demonstration"] = (lessons, "too little right to build on, so it is shown how")
-    else:
-        critiques = round(lessons * config.critiques)
-        kinds["demonstration"] = (lessons - critiques, "not yet safe, so more worked answers")
+        if tutor or config.methods not in _ASKS_THE_TUTOR:
+            kinds[config.methods] = (lessons, f"{_PINNED[config.methods]} pinned by tuition.methods")
+    elif score < _OFTEN_RIGHT:
+        some = score >= _SOME_RIGHT
+        critiques = round(lessons * config.critiques) if some and tutor else 0
+        shown = "not yet safe, so more worked answers" if some else "too little right to build on, so it is shown how"
+        kinds["demonstration"] = (lessons - critiques, shown if tutor else f"{shown}, as far as there are any left")
         kinds["critique"] = (critiques, "some right, so its own mistakes can teach it")
+        kinds["self_training"] = (lessons if some else 0, "some right, so its own right answers can teach it")
+    else:
+        kinds["self_training"] = (lessons, "often right, so its own right answers teach it, and the tutor rests")
     return [Tuition(skill, kind, count, f"{evidence}: {reason}") for kind, (count, reason) in kinds.items() if count]

@@ -37,6 +37,8 @@ def plan(
     config: TuitionConfig,
     shown: Mapping[str, int] | None = None,
     roll_backs: int = 0,
+    *,
+    tutor: bool = True,
 ) -> Syllabus:
     """Plan one cycle of one student.
 
@@ -48,10 +50,12 @@ def plan(
         config: how much is taught, and in which ways.
         shown: lessons it had in earlier cycles, by skill.
         roll_backs: checkpoints refused in a row; each halves the learning rate and adds to the replay.
+        tutor: whether the tutor may be asked; where its budget is spent, all that a student was shown is read again.
     """
     tuition: list[Tuition] = []
     waiting: dict[str, str] = {}
     held: list[str] = []
+    taught: list[str] = []
     for name, skill in skills.items():
         if mastered(known.get(name), config.mastery):
             held.append(name)
@@ -60,11 +64,17 @@ def plan(
             if missing:
                 waiting[name] = f"needs {', '.join(missing)}"
             else:
-                tuition += choose_methods(name, known.get(name), config)
-    if tuition:
+                taught.append(name)
+                tuition += choose_methods(name, known.get(name), config, tutor=tutor)
+    if taught:
         shown = shown or {}
-        new = sum(line.lessons for line in tuition)
-        tuition += _review(shown, held, min(1.0, config.review * (1 + roll_backs)))
+        if tutor:
+            new = sum(line.lessons for line in tuition)
+            tuition += _review(shown, held, min(1.0, config.review * (1 + roll_backs)))
+        else:
+            # What is read again stands for what the tutor would have written.
+            tuition += _review(shown, held, 1.0)
+            new = sum(line.lessons for line in tuition)
         weights = {
             name: _LONGER if skills[name].role == "taught" else 1
             for name in held

@@ -1,6 +1,6 @@
 """Lessons: what the tutor makes for students, what students rehearse, and what of it may be taught."""
 
-from tft.lessons.contests import ContestRequest, contest
+from tft.lessons.contests import ContestRequest, contest, self_train
 from tft.lessons.critiques import CritiqueRequest, criticise
 from tft.lessons.curation import CurateRequest, curate
 from tft.lessons.demonstrations import DemonstrationRequest, demonstrate
@@ -24,5 +24,6 @@ __all__ = [
     "promise_feedback",
     "rehearse",
     "review",
+    "self_train",
     "unanswered",
 ]

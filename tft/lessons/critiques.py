@@ -1,7 +1,8 @@
 """Critiques: the tutor reads a student's own wrong attempt, says where and how it goes wrong, and mends it.
 
 A critique becomes two examples: the question with the better answer, and the attempt with the critique, so that
-the student also learns to find the mistake by itself.
+the student also learns to find the mistake by itself. Beside them stand right attempts, with the word that they are
+right, which no tutor has to say: a student that reads only wrong ones learns that every attempt is wrong.
 """
 
 from __future__ import annotations
@@ -9,16 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tft.records import Answered, Example, Lesson, Lineage, Message, Offered, Rejection, digest
+from tft.records import Answered, Example, Lesson, Lineage, Offered, Rejection, digest
 from tft.tutor import Allowance, Tutor, TutorRef, open_tutor
+
+RIGHT = "right"
+"""What is said of a right attempt. It has not the form of a critique, and so asks for no other answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class CritiqueRequest:
-    """A student's wrong attempts."""
+    """A student's attempts."""
 
     tutor: TutorRef
     answered: tuple[Answered, ...]
+    """Those that are wrong are criticised, those that are right confirmed."""
     longest: int
     """Longest attempt that is read, in characters; a longer one is not an attempt that can be mended."""
     marker: str | None
@@ -28,23 +33,26 @@ class CritiqueRequest:
 
 
 def criticise(request: CritiqueRequest) -> Offered:
-    """Let the tutor criticise wrong attempts.
+    """Let the tutor criticise wrong attempts, and confirm right ones.
 
     Raises:
         BudgetError: if the allowance may not suffice.
     """
     tutor = open_tutor(request.tutor)
+    wrong: list[Answered] = []
+    right: list[Answered] = []
     rejections = []
-    wrong = []
     for answered in request.answered:
         attempt = answered.attempt
         if attempt.finished and 0 < len(attempt.text) <= request.longest:
-            wrong.append(answered)
+            (right if answered.verdict.passed else wrong).append(answered)
         else:
             rejections.append(Rejection("critique", attempt.item.skill, "attempt_unreadable", attempt.text))
     asked = [_values(it, request.marker) for it in wrong]
     answers = tutor.ask("critic", asked, 0, request.allowance)
-    lessons = []
+    lessons = [
+        _confirm(answered, tutor.render("critic", _values(answered, request.marker)), tutor) for answered in right
+    ]
     for answered, values, fields, text, reason in zip(
         wrong, asked, answers.fields, answers.texts, answers.reasons, strict=True
     ):
@@ -68,8 +76,8 @@ def _lesson(answered: Answered, fields: dict[str, str], said: tuple[str, str], t
         kind="critique",
         item=item,
         examples=(
-            Example((Message("user", item.question), Message("assistant", fields["revision"]))),
-            Example((Message("user", request), Message("assistant", text))),
+            Example.of(item.question, fields["revision"]),
+            Example.of(request, text),
         ),
         answer=fields["revision"],
         attempt=attempt,
@@ -80,5 +88,18 @@ def _lesson(answered: Answered, fields: dict[str, str], said: tuple[str, str], t
             prompts={"critic": tutor.version("critic")},
             calls=(call,),
         ),
+        verdicts=(answered.verdict,),
+    )
+
+
+def _confirm(answered: Answered, request: str, tutor: Tutor) -> Lesson:
+    item, attempt = answered.attempt.item, answered.attempt.text
+    return Lesson(
+        id=digest(["confirmation", item.question, attempt, request]),
+        kind="confirmation",
+        item=item,
+        examples=(Example.of(request, RIGHT),),
+        answer=attempt,
+        lineage=Lineage(source="student", model="", prompts={"critic": tutor.version("critic")}),
         verdicts=(answered.verdict,),
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 from tft.config.campaign import EXAMPLES_SHOWN, TAKEN_SHOWN
 from tft.library import load_items
-from tft.records import Example, Item, Lesson, Lineage, Message, Offered, Rejection, digest
+from tft.records import Example, Item, Lesson, Lineage, Offered, Rejection, digest
 from tft.tutor import Allowance, Answers, Tutor, TutorRef, open_tutor
 
 _DRAWS = 500
@@ -132,7 +132,7 @@ def _lesson(item: Item, work: str, tutor: Tutor, calls: tuple[str, ...]) -> Less
         id=digest(["demonstration", item.question, work, tutor.fingerprint]),
         kind="demonstration",
         item=item,
-        examples=(Example((Message("user", item.question), Message("assistant", work))),),
+        examples=(Example.of(item.question, work),),
         answer=work,
         lineage=Lineage(
             source=tutor.card.tutor,

@@ -17,7 +17,7 @@ from tft.graders import grade_attempts
 from tft.lessons.items import draw_items
 from tft.library import load_items
 from tft.ports import Sampling
-from tft.records import Attempt, Example, Lesson, Lineage, Message, Offered, Rejection, Usage, Verdict, digest
+from tft.records import Attempt, Example, Lesson, Lineage, Offered, Rejection, Usage, Verdict, digest
 from tft.student import StudentRef
 from tft.student.models import attempt
 
@@ -78,7 +78,7 @@ def _lesson(answer: Attempt, verdict: Verdict, student: StudentRef) -> Lesson:
         id=digest(["replay", student.id, answer.item.question, answer.text]),
         kind="replay",
         item=answer.item,
-        examples=(Example((Message("user", answer.item.question), Message("assistant", answer.text))),),
+        examples=(Example.of(answer.item.question, answer.text),),
         answer=answer.text,
         lineage=Lineage(source="student", model=student.digest or "base"),
         verdicts=(verdict,),

@@ -18,6 +18,7 @@ from tft.records import (
     Curated,
     Decision,
     Lesson,
+    LessonKind,
     Mastery,
     Offered,
     Sitting,
@@ -33,10 +34,20 @@ if TYPE_CHECKING:
     from tft.ledger import Ledger
 
 _EXAMPLES_A_SKILL = 2
+_COUNTED: tuple[LessonKind, ...] = (
+    "demonstration",
+    "critique",
+    "confirmation",
+    "self_training",
+    "preference",
+    "practice",
+    "replay",
+)
+"""Kinds of lesson that the report counts."""
 _STAGES = {
     "tutor": ("teach", "criticise", "promise"),
     "train": ("train", "classroom"),
-    "examine": ("examine", "practise", "contest", "rehearse"),
+    "examine": ("examine", "practise", "contest", "self_train", "rehearse"),
 }
 
 
@@ -132,7 +143,7 @@ class _Student:
             "calibration": {"ece": _calibration(after)},
             "self_correction": self._self_correction(after),
             "lessons": {
-                **{kind: kinds[kind] for kind in ("demonstration", "critique", "preference", "practice", "replay")},
+                **{kind: kinds[kind] for kind in _COUNTED},
                 "feedback_tokens": sum(it.usage.scored for it in self._checkpoints.values()),
             },
             "trained_tokens": sum(it.trained_tokens for it in self._checkpoints.values()),

@@ -135,7 +135,7 @@ def _teach(room: Classroom, courses: Sequence[Course]) -> None:
 def _backward(room: Classroom, courses: Sequence[Course], steps: dict[int, Step]) -> dict[int, float]:
     """Add up the gradients of everybody's step, part by part; in smaller parts where memory runs out."""
     while True:
-        sizes = {place: _part(courses[place], step) for place, step in steps.items()}
+        sizes = {place: courses[place].part(step) for place, step in steps.items()}
         losses = dict.fromkeys(steps, 0.0)
         try:
             left = {place: list(step.rows) for place, step in steps.items()}
@@ -155,11 +155,6 @@ def _backward(room: Classroom, courses: Sequence[Course], steps: dict[int, Step]
                 courses[place].halve(sizes[place])
         else:
             return losses
-
-
-def _part(course: Course, step: Step) -> int:
-    size = min(course.micro_batch or len(step.rows), len(step.rows))
-    return max(step.together, size - size % step.together)
 
 
 class Classroom:

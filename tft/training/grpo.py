@@ -5,10 +5,10 @@ A group whose answers are all right or all wrong teaches nothing, and is left ou
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from tft.training.objective import Setting, Step
-from tft.training.policy import Policy, differ
+from tft.training.policy import Policy
 
 if TYPE_CHECKING:
     import random
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tft.config.training import GRPOConfig
     from tft.records import Lesson
+    from tft.training.objective import Setting, Step
 
 _LEAST = 1e-4
 
@@ -36,11 +37,8 @@ class GRPO:
         return self._policy.units(lessons, rng)
 
     def steps(self, unit: list[Lesson]) -> Iterator[Step]:
-        """Let the student answer, and make one step of what it wrote; none where it can learn nothing from it."""
-        rows, rewards_QG = self._policy.play(unit)
-        played = self._policy.label(rows, grpo_advantages(rewards_QG, scale=self._scale), differ(rewards_QG))
-        if played:
-            yield Step(played, self._policy.loss, self._policy.weight(played))
+        """Make a step of what the student answers."""
+        return self._policy.steps(unit, partial(grpo_advantages, scale=self._scale))
 
 
 def grpo_advantages(rewards_QG: torch.Tensor, *, scale: bool = True) -> torch.Tensor:

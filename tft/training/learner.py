@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from tft.engines.transformers import TransformersEngine
 from tft.errors import Problem, StageError, UserError
 from tft.student.adapting import read_prefix
+from tft.student.models import ask
 from tft.training.lora import merge_while_training, merged
 from tft.training.rows import IGNORED, Row, collate
 
@@ -189,6 +190,10 @@ class Learner:
         with self.answering(), self._precision():
             self._engine.prefix = read_prefix(self.model)
             return self._engine.sample(prompts, sampling, seeds)
+
+    def write_questions(self, questions: Sequence[str]) -> list[list[int]]:
+        """Write questions as tokens, as they are asked, ready for the answer."""
+        return self._engine.encode([ask(question) for question in questions])
 
     def as_it_is(self) -> Learner:
         """Give the student as it is now; it does not learn on."""

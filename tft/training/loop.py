@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 _FLOOR = 0.05
 _SNAPSHOT_EVERY = 300.0
 """Seconds."""
-_OBJECTIVE_OF = {"feedback": "feedback", "preference": "preference", "practice": "practice"}
+_OWN = ("feedback", "preference", "practice")
+"""Kinds of lesson with an objective of their own; all others teach answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,11 @@ class Course:
                 snapshot(self._folder, self._request, self._weights, self._optimizer, self._progress, self._setting)
                 written = time.monotonic()
 
+    def part(self, step: Step) -> int:
+        """Say how many rows of a step are in memory at once; rows that belong together stay so."""
+        size = min(self.micro_batch or len(step.rows), len(step.rows))
+        return max(step.together, size - size % step.together)
+
     def take(self, loss: float) -> None:
         """Take the step whose gradients are there.
 
@@ -209,8 +215,7 @@ def _backward(course: Course, step: Step) -> float:
     """Add up the gradients of a step, part by part; in smaller parts where memory runs out."""
     chance = torch.get_rng_state()
     while True:
-        size = min(course.micro_batch or len(step.rows), len(step.rows))
-        size = max(step.together, size - size % step.together)
+        size = course.part(step)
         try:
             total = 0.0
             for start in range(0, len(step.rows), size):
@@ -230,7 +235,7 @@ def _plan(request: TrainRequest, setting: Setting) -> dict[str, list[_Turn]]:
     """Give every objective that has lessons its turns, in the order it wants them."""
     sorts: dict[str, list[Lesson]] = {}
     for lesson in request.lessons:
-        sorts.setdefault(_OBJECTIVE_OF.get(lesson.kind, "answers"), []).append(lesson)
+        sorts.setdefault(lesson.kind if lesson.kind in _OWN else "answers", []).append(lesson)
     planned = {}
     for name in sorted(sorts):
         config: AnyObjective = getattr(request.config.objectives, name)

@@ -15,17 +15,17 @@ import torch
 
 from tft.errors import StageError
 from tft.graders import grade_attempts
+from tft.training.objective import Setting, Step
 from tft.training.rollouts import cut, write
 from tft.training.rows import Row, count_learned
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tft.config.training import GRPOConfig, PPOConfig, RLOOConfig
     from tft.records import Lesson
     from tft.training.learner import Predictions
-    from tft.training.objective import Setting
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,18 @@ class Policy:
         rewards = [self._grade(it.item, it.text, it.finished).score for it in written]
         self.setting.note("reward", sum(rewards) / len(rewards))
         return [it.row for it in written], torch.tensor(rewards).view(-1, self.config.group)
+
+    def steps(self, lessons: Sequence[Lesson], advantages: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[Step]:
+        """Let the student answer, and make one step of what it wrote; none where it can learn nothing from it.
+
+        Args:
+            lessons: what it is asked.
+            advantages: from rewards [Q, group] to what each answer did better than expected, [Q, group].
+        """
+        rows, rewards_QG = self.play(lessons)
+        played = self.label(rows, advantages(rewards_QG), differ(rewards_QG))
+        if played:
+            yield Step(played, self.loss, self.weight(played))
 
     def label(self, rows: Sequence[Row], advantages_QG: torch.Tensor, teaches_Q: torch.Tensor) -> list[Played]:
         """Give every token of an answer the advantage of the answer; leave out the groups that teach nothing."""

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tft.training.objective import Setting, Step
-from tft.training.policy import Policy, differ
+from tft.training.policy import Policy
 
 if TYPE_CHECKING:
     import random
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from tft.config.training import RLOOConfig
     from tft.records import Lesson
+    from tft.training.objective import Setting, Step
 
 
 class RLOO:
@@ -33,11 +33,8 @@ class RLOO:
         return self._policy.units(lessons, rng)
 
     def steps(self, unit: list[Lesson]) -> Iterator[Step]:
-        """Let the student answer, and make one step of what it wrote; none where it can learn nothing from it."""
-        rows, rewards_QG = self._policy.play(unit)
-        played = self._policy.label(rows, rloo_advantages(rewards_QG), differ(rewards_QG))
-        if played:
-            yield Step(played, self._policy.loss, self._policy.weight(played))
+        """Make a step of what the student answers."""
+        return self._policy.steps(unit, rloo_advantages)
 
 
 def rloo_advantages(rewards_QG: torch.Tensor) -> torch.Tensor:

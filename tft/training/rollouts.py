@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tft.ports import Sampling
 from tft.records import Item, digest
-from tft.training.rows import Row, encode_answers, encode_prompts
+from tft.training.rows import Row, encode_answers
 
 if TYPE_CHECKING:
     import random
@@ -60,10 +60,10 @@ def write(
     own = [int((place + 1) * on_policy) > int(place * on_policy) for place in range(len(asked))]
     mine = [lesson for lesson, it in zip(asked, own, strict=True) if it]
     tokenizer = setting.learner.tokenizer
-    prompts = encode_prompts([lesson.item.question for lesson in mine], tokenizer) if mine else []
+    prompts = setting.learner.write_questions([lesson.item.question for lesson in mine])
     sampling = Sampling(setting.max_tokens, temperature)
     seeds = _seeds(mine, setting)
-    sampled = iter(setting.learner.sample(prompts, sampling, seeds) if mine else [])
+    sampled = iter(setting.learner.sample(prompts, sampling, seeds))
     heads = iter(prompts)
     written = []
     for lesson, it in zip(asked, own, strict=True):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from tft.records import Example, Message
+from tft.records import Example
 
 if TYPE_CHECKING:
     import random
@@ -54,22 +54,7 @@ def encode(lessons: Sequence[Lesson], tokenizer: PreTrainedTokenizerBase) -> lis
 
 def encode_answers(lessons: Sequence[Lesson], tokenizer: PreTrainedTokenizerBase) -> list[Row]:
     """Write the question and the answer of lessons, without what else they may teach."""
-    return [
-        _row(asked_and_answered(lesson.item.question, lesson.answer), lesson.item.skill, tokenizer)
-        for lesson in lessons
-    ]
-
-
-def asked_and_answered(question: str, answer: str) -> Example:
-    """Make an example of a question and an answer."""
-    return Example((Message("user", question), Message("assistant", answer)))
-
-
-def encode_prompts(questions: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """Write questions as they are asked, ready for the answer."""
-    asked = [[{"role": "user", "content": question}] for question in questions]
-    texts = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
-    return [list(row) for row in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+    return [_row(Example.of(lesson.item.question, lesson.answer), lesson.item.skill, tokenizer) for lesson in lessons]
 
 
 def _row(example: Example, skill: str, tokenizer: PreTrainedTokenizerBase, *, whole: bool = True) -> Row:
@@ -89,7 +74,7 @@ def encode_pair(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> tuple[Row
     assert lesson.rejected is not None
     question, skill = lesson.item.question, lesson.item.skill
     chosen, rejected = (
-        _row(asked_and_answered(question, answer), skill, tokenizer, whole=answer not in lesson.cut_off)
+        _row(Example.of(question, answer), skill, tokenizer, whole=answer not in lesson.cut_off)
         for answer in (lesson.answer, lesson.rejected)
     )
     return chosen, rejected

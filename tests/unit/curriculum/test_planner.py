@@ -29,10 +29,11 @@ def make(config: TuitionConfig = CONFIG, roll_backs: int = 0, **scores: int) -> 
     return plan("ada", 1, SKILLS, known(**scores), config, roll_backs=roll_backs)
 
 
-def taught(syllabus: Syllabus) -> dict[str, int]:
+def taught(syllabus: Syllabus, *, alone: bool = True) -> dict[str, int]:
+    """Count new lessons by skill, with or without those that a student makes alone."""
     found: dict[str, int] = {}
     for line in syllabus.tuition:
-        if line.kind != "replay":
+        if line.kind != "replay" and (alone or line.kind != "self_training"):
             found[line.skill] = found.get(line.skill, 0) + line.lessons
     return found
 
@@ -75,18 +76,24 @@ def test_different_gaps_get_different_tuition() -> None:
     (88, 250), (89, 250),   # and a quarter at least
 ])  # fmt: skip
 def test_the_weaker_the_more(score: int, lessons: int) -> None:
-    assert taught(make(facts=100, short=score))["short"] == lessons
+    config = CONFIG.model_copy(update={"methods": "demonstration"})
+    assert taught(make(config, facts=100, short=score))["short"] == lessons
 
 
-def test_nothing_right_is_shown_how_and_something_right_is_criticised_too() -> None:
+def test_the_more_is_right_the_less_the_tutor_is_asked() -> None:
     assert kinds(make(facts=100, short=24), "short") == {"demonstration": 1000}
-    assert kinds(make(facts=100, short=25), "short") == {"demonstration": 750, "critique": 250}
+    some = kinds(make(facts=100, short=25), "short")
+    assert some == {"demonstration": 750, "critique": 250, "self_training": 1000}
+    assert kinds(make(facts=100, short=60), "short") == {"self_training": 800}
     never = make(facts=100)
     assert kinds(never, "short") == {"demonstration": 1000}
     assert next(line.reason for line in never.tuition if line.skill == "short").startswith("never asked")
 
 
-@pytest.mark.parametrize("method", ["demonstration", "critique", "feedback", "preference", "practice"])
+METHODS = ("demonstration", "critique", "self_training", "feedback", "preference", "practice")
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("score", [0, 60])
 def test_a_pinned_method_is_the_only_one(method: str, score: int) -> None:
     config = CONFIG.model_copy(update={"methods": method})
@@ -96,7 +103,28 @@ def test_a_pinned_method_is_the_only_one(method: str, score: int) -> None:
 @pytest.mark.parametrize(("share", "kind"), [(0.0, "demonstration"), (1.0, "critique")])
 def test_a_kind_without_lessons_has_no_line(share: float, kind: str) -> None:
     config = CONFIG.model_copy(update={"critiques": share})
-    assert kinds(make(config, facts=100, short=50), "short") == {kind: 1000}
+    assert kinds(make(config, facts=100, short=50), "short") == {kind: 1000, "self_training": 1000}
+
+
+def spent(config: TuitionConfig = CONFIG, **scores: int) -> Syllabus:
+    """Plan where the tutor's budget is spent."""
+    return plan("ada", 2, SKILLS, known(facts=100, **scores), config, {"short": 400}, tutor=False)
+
+
+def test_where_the_tutor_is_spent_all_that_was_shown_is_read_again() -> None:
+    assert kinds(spent(short=20), "short") == {"demonstration": 1000, "replay": 400}
+    assert kinds(spent(short=40), "short") == {"demonstration": 1000, "self_training": 1000, "replay": 400}
+    assert kinds(spent(short=60), "short") == {"self_training": 800, "replay": 400}
+    assert kinds(spent(short=60), "facts") == {"replay": round((800 + 400) / 3)}
+    assert spent(short=95, long=95).tuition == ()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_spent_tutor_is_asked_for_nothing(method: str) -> None:
+    syllabus = spent(CONFIG.model_copy(update={"methods": method}), short=40)
+    # Demonstrations that it has written for others cost nothing.
+    asks = {"critique", "feedback"}
+    assert set(kinds(syllabus, "short")) == {"replay"} | ({method} - asks)
 
 
 def test_rehearsal_takes_its_share_of_all_rows() -> None:
@@ -140,7 +168,7 @@ def test_whatever_is_known_the_syllabus_is_sound(
         within_reach = {skill for skill, score in marks.items() if score >= 75}
         assert set(SKILLS[line.skill].needs) <= within_reach or line.kind == "replay"
     total = sum(taught(syllabus).values())
-    assert total <= 2 * CONFIG.lessons
+    assert sum(taught(syllabus, alone=False).values()) <= 2 * CONFIG.lessons
     rehearsed = sum(line.lessons for line in syllabus.tuition if line.kind == "replay")
     assert rehearsed <= total + len(held)
 
@@ -148,7 +176,8 @@ def test_whatever_is_known_the_syllabus_is_sound(
 @given(st.integers(0, 89), st.integers(0, 89))
 def test_a_weaker_student_never_gets_less(first: int, second: int) -> None:
     low, high = sorted([first, second])
-    assert taught(make(facts=100, short=low))["short"] >= taught(make(facts=100, short=high))["short"]
+    weaker, stronger = (taught(make(facts=100, short=it), alone=False).get("short", 0) for it in (low, high))
+    assert weaker >= stronger
     assert taught(make(facts=100, short=high))["short"] >= math.ceil(CONFIG.lessons / 4)
 
 

@@ -13,10 +13,11 @@ from tft.config import TutorCard, read_config
 from tft.config.campaign import TransformersEngineConfig
 from tft.errors import BudgetError
 from tft.lessons import CritiqueRequest, DemonstrationRequest, criticise, demonstrate
-from tft.library import shipped
+from tft.library import read_tutor, shipped
 from tft.ports import Generation, Sampling, Scores
-from tft.records import Answered, Attempt, Message, Verdict
+from tft.records import Answered, Attempt, Message, Usage, Verdict
 from tft.tutor import NO_LIMIT, Allowance, AnswerCache, Tutor, TutorRef
+from tft.tutor.forms import read_answer
 
 CARD = shipped() / "tutors" / "abacus" / "tutor.yaml"
 REF = TutorRef(str(CARD), "nowhere", "scripted", TransformersEngineConfig(), "nowhere")
@@ -122,3 +123,17 @@ def test_attempts_nobody_can_read_and_critiques_without_form_are_refused(script:
     assert offered.lessons == ()
     assert Counter(it.reason for it in offered.rejections) == {"attempt_unreadable": 3, "unreadable": 1}
     assert script.asked == [["check 27+58: 7+8=15 #75"]]
+
+
+def test_a_right_attempt_is_confirmed_and_no_tutor_is_asked(script: Scripted) -> None:
+    script.calls = [[]]
+    right = Answered(wrong("27+58", "7+8=15 2+5+1=8 #85").attempt, Verdict(1.0, "equals the reference", "numeric"))
+    offered = criticise(CritiqueRequest(REF, (right,), 60, "#", NO_LIMIT))
+    (lesson,) = offered.lessons
+    assert (lesson.kind, lesson.answer, lesson.lineage.source) == ("confirmation", "7+8=15 2+5+1=8 #85", "student")
+    (example,) = lesson.examples
+    assert [it.content for it in example.messages] == ["check 27+58: 7+8=15 2+5+1=8 #85", "right"]
+    assert offered.usage == Usage()
+    # It has not the form of a critique, so the first answer stands.
+    critic = read_tutor(Path(REF.card_path))[0].roles["critic"]
+    assert read_answer(critic, Generation("right", 1, 6, True, None)).fields is None

@@ -32,7 +32,7 @@ from tft.training import TrainRequest, loop, train
 from tft.training import learner as room
 from tft.training.divergence import divergence
 from tft.training.learner import Learner, Predictions
-from tft.training.rows import Row, encode, encode_prompts
+from tft.training.rows import Row, encode
 from tft.training.supervised import supervised_loss
 
 LESSONS = tuple(demonstration(question) for question in islice(items.draw("sub_2", Random(1)), 8))
@@ -176,7 +176,7 @@ def test_while_it_answers_nothing_is_left_out_and_no_gradient_kept(ada: StudentR
 def test_to_write_leaves_nothing_behind(unsure: Learner) -> None:
     rows = encode(LESSONS, unsure.tokenizer)
     before = gradient(unsure, supervised_loss(unsure.predict(rows)))
-    unsure.sample(encode_prompts(["3+4", "5+6"], unsure.tokenizer), Sampling(8, 1.0), [1, 2])
+    unsure.sample(unsure.write_questions(["3+4", "5+6"]), Sampling(8, 1.0), [1, 2])
     assert torch.equal(gradient(unsure, supervised_loss(unsure.predict(rows))), before)
 
 
@@ -233,7 +233,7 @@ def test_an_opened_student_says_what_it_said_when_it_was_taught(
     assert said(learned, rows) == pytest.approx(own.tolist(), abs=1e-4)
     # And it is not what it said before.
     assert max(abs(one - other) for one, other in zip(said(ada, rows), own.tolist(), strict=True)) > 1
-    prompts = encode_prompts([lesson.item.question for lesson in LESSONS], learner.tokenizer)
+    prompts = learner.write_questions([lesson.item.question for lesson in LESSONS])
     written = learner.sample(prompts, Sampling(24), [0] * len(prompts))
     opened = open_student(learned).sample(prompts, Sampling(24))
     assert [it.tokens for it in written] == [it.tokens for it in opened]
@@ -284,7 +284,7 @@ def test_activations_of_a_prefix_cannot_be_computed_again(ada: StudentRef, tmp_p
 @pytest.mark.parametrize("name", ["prefix", "prompt"])
 def test_what_stands_before_the_prompt_is_what_it_is_now(name: str, ada: StudentRef) -> None:
     learner = Learner(*adapt(replace(ada, adapter=ADAPTERS[name]), 1))
-    prompts = encode_prompts([lesson.item.question for lesson in practices(6)], learner.tokenizer)
+    prompts = learner.write_questions([lesson.item.question for lesson in practices(6)])
     first = learner.sample(prompts, Sampling(12), [0] * 6)
     move(learner.model, 1.0)
     second = learner.sample(prompts, Sampling(12), [0] * 6)

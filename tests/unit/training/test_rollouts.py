@@ -11,7 +11,7 @@ from tests.learning import LONGEST, practices, setting
 from tft.ports import Sampling
 from tft.training.learner import Learner
 from tft.training.rollouts import cut, write
-from tft.training.rows import encode_answers, encode_prompts
+from tft.training.rows import encode_answers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -30,7 +30,7 @@ def test_every_lesson_is_taken_once_a_pass(count: int, size: int, passes: int, s
 def test_the_student_writes_after_the_question(unsure: Learner) -> None:
     lessons = practices(4)
     written = write(lessons, setting(unsure), 1.0)
-    prompts = encode_prompts([lesson.item.question for lesson in lessons], unsure.tokenizer)
+    prompts = unsure.write_questions([lesson.item.question for lesson in lessons])
     for it, lesson, prompt in zip(written, lessons, prompts, strict=True):
         assert it.item == lesson.item and it.question == lesson.item.question
         assert list(it.row.tokens[: it.row.start]) == prompt
@@ -77,7 +77,7 @@ def test_what_is_cut_off_is_not_finished(unsure: Learner) -> None:
 
 def test_a_cold_student_writes_what_it_is_surest_of(unsure: Learner) -> None:
     lessons = practices(4)
-    prompts = encode_prompts([lesson.item.question for lesson in lessons], unsure.tokenizer)
+    prompts = unsure.write_questions([lesson.item.question for lesson in lessons])
     greedy = unsure.sample(prompts, Sampling(LONGEST), [0] * 4)
     cold = write(lessons, setting(unsure), 1e-4)
     assert [list(it.row.tokens[it.row.start :]) for it in cold] == [it.tokens for it in greedy]

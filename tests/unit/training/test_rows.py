@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.learning import preferences
 from tests.making import demonstration
+from tft.engines.encoding import PromptEncoder
 from tft.records import Example, Message
 from tft.training.rows import (
     IGNORED,
@@ -22,7 +23,6 @@ from tft.training.rows import (
     encode,
     encode_answers,
     encode_pair,
-    encode_prompts,
 )
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def test_of_a_pair_the_better_answer_comes_first(tokenizer: PreTrainedTokenizerB
     assert tokenizer.decode(chosen.tokens[chosen.start :]) == f"{lesson.answer}</s>"
     assert tokenizer.decode(rejected.tokens[rejected.start :]) == f"{lesson.rejected}</s>"
     assert chosen.tokens[: chosen.start] == rejected.tokens[: rejected.start]
-    (prompt,) = encode_prompts([lesson.item.question], tokenizer)
+    (prompt,) = PromptEncoder(tokenizer, {})([(Message("user", lesson.item.question),)])
     assert chosen.tokens[: chosen.start] == tuple(prompt)
 
 
