@@ -3,8 +3,9 @@
     python -m benchmarks run auto [fresh]
 
 Each arm runs `configs/quickstart.yaml` with five seeds that nothing was tuned on, at most 300,000 tutor tokens and
-500 new lessons a skill and cycle. What counts is the mean share of right answers on the taught skills of both
-students, final split. Finished runs lie below `runs/auto` and are not done again, unless `fresh` is said.
+500 new lessons a skill and cycle, without its whole exam, in one process. What counts is the mean share of right
+answers on the taught skills of both students, final split. Finished runs lie below `runs/auto` and are not done again,
+unless `fresh` is said.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from tft.library import shipped
 
 ARMS = ("auto", "demonstration", "critique", "feedback", "preference", "practice")
 SEEDS = (201, 202, 203, 204, 205)
-LIMITS = ("budget.tutor_tokens=300k", "tuition.lessons=500")
+LIMITS = (
+    "budget.tutor_tokens=300k", "tuition.lessons=500", "exams.whole=[]", "exams.final=128", "cluster=inline",
+)  # fmt: skip
 PLACE = Path("runs/auto")
 
 

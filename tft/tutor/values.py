@@ -17,6 +17,7 @@ NEEDED: dict[str, tuple[Role, ...]] = {
     "auto": (*_WRITES, "critic"),
     "demonstration": _WRITES,
     "critique": (*_WRITES, "critic"),
+    "self_training": (),
     "feedback": _WRITES,
     "preference": (),
     "practice": (),
