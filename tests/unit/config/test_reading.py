@@ -63,7 +63,11 @@ def test_a_list_whose_entries_are_refused_is_not_called_empty() -> None:
     ({"seed": 1.5}, "seed", "must be a whole number"),
     ({"budget": {"tutor_tokens": 0}}, "budget.tutor_tokens", "must be greater than 0"),
     ({"budget": {"tutor_tokens": "2 million"}}, "budget.tutor_tokens", "write a number such as 250000, 250k or 2M"),
-    ({"tuition": {"methods": "all"}}, "tuition.methods", "must be 'auto', 'demonstration', 'critique', 'self_training'"),
+        (
+            {"tuition": {"methods": "all"}},
+            "tuition.methods",
+            "must be 'auto', 'demonstration', 'critique', 'self_training'",
+        ),
 ])  # fmt: skip
 def test_messages_are_in_the_words_of_the_file(values: dict[str, Any], key: str, message: str) -> None:
     problem = problems({**SOUND, **values})[key]
