@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 WEIGHTS = "bottleneck.safetensors"
 CONFIG = "bottleneck.json"
 _NAME = "bottleneck"
-_BLOCK = re.compile(r"(layers|h|blocks)\.\d+\.(mlp|feed_forward|ffn)$")
+_BLOCK = re.compile(
+    r"(layers|h|blocks)\.\d+\.(mlp|feed_forward|ffn)$"
+    r"|block\.\d+\.layer\.\d+\.DenseReluDense$"  # T5 and its kin
+    r"|layers\.\d+\.fc2$"  # BART and its kin: the layer that ends a block without a name
+)
 
 
 class Bottleneck(torch.nn.Module):
