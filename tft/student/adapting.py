@@ -101,7 +101,10 @@ def settle(model: PreTrainedModel | PeftModel) -> tuple[PreTrainedModel, Prefix 
         return model.eval(), None
     if model.active_peft_config.is_prompt_learning:
         return model.get_base_model().eval(), read_prefix(model)
-    return model.merge_and_unload().eval(), None
+    with warnings.catch_warnings():
+        # The config of a T5 says that head and embeddings are one where they are not; PEFT notices when it merges.
+        warnings.filterwarnings("ignore", message="Input and output embeddings are no longer tied")
+        return model.merge_and_unload().eval(), None
 
 
 @torch.no_grad()
@@ -120,7 +123,9 @@ def read_prefix(model: PreTrainedModel | PeftModel) -> Prefix | None:
 def _peft_config(adapter: AnyAdapter, model: PreTrainedModel) -> PeftConfig:
     import peft
 
-    task = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
+    # PEFT 0.21 wraps encoder-decoder models for generation by a name that transformers no longer has; its plain
+    # wrapper, which it takes where no task is named, hands everything on to the model.
+    task = None if model.config.is_encoder_decoder else "CAUSAL_LM"
     match adapter:
         case LoraAdapter():
             return peft.LoraConfig(
