@@ -1,4 +1,4 @@
-"""Encoder-decoder models against transformers itself: what they expect and write, and what each objective makes of it."""
+"""Encoder-decoder models against transformers itself: what they expect, what they write, and how they are taught."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ def test_predictions_are_transformers_own_loss(folder: Path) -> None:
 
 
 OTHERS: list[tuple[str, dict[str, Any]]] = [
-    ("mt5", T5), ("umt5", T5), ("longt5", T5), ("mbart", BART), ("marian", BART), ("m2m_100", BART), ("pegasus", BART),
+    ("mt5", T5), ("umt5", T5), ("longt5", T5), ("switch_transformers", T5),
+    ("mbart", BART), ("marian", BART), ("m2m_100", BART), ("pegasus", BART), ("led", {**BART, "attention_window": 8}),
 ]  # fmt: skip
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from transformers import DynamicCache
-from transformers.modeling_outputs import BaseModelOutput
 
 from tft.errors import PrerequisiteError
 
@@ -245,14 +244,14 @@ class _Answering:
     def __init__(self, model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, begin: Sequence[int]) -> None:
         self._model = model
         self._mask = mask
-        self._read = model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
+        self._read = model.get_encoder()(input_ids=ids, attention_mask=mask)
         self._ids = torch.tensor(begin, device=ids.device).expand(len(ids), -1)
         self._cache: Any = None
 
     def next(self) -> torch.Tensor:
         """Give the logits of the next token; [B, V]."""
         found = self._model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=self._read),
+            encoder_outputs=self._read,
             attention_mask=self._mask,
             decoder_input_ids=self._ids,
             past_key_values=self._cache,
@@ -266,7 +265,8 @@ class _Answering:
         """Take the tokens that were chosen, and leave out the rows that are not among those to keep."""
         if len(keep) < len(tokens_B):
             self._cache.batch_select_indices(keep)
-            self._read, self._mask, tokens_B = self._read[keep], self._mask[keep], tokens_B[keep]
+            self._read.last_hidden_state = self._read.last_hidden_state[keep]
+            self._mask, tokens_B = self._mask[keep], tokens_B[keep]
         self._ids = tokens_B[:, None]
 
 

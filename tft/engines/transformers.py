@@ -54,8 +54,8 @@ def load_model(
     :func:`template_around`.
 
     On a CPU the weights are float32 and attention is eager: for short rows it is faster there than the fused
-    kernel, and left-padding does not change greedy answers. On a GPU they are bfloat16 with fused attention,
-    but for training: there small updates would be lost in bfloat16, and they stay float32.
+    kernel, and left-padding does not change greedy answers. On a GPU they are bfloat16 with fused attention where
+    the model has it, but for training: there small updates would be lost in bfloat16, and they stay float32.
     """
     transformers_logging.disable_progress_bar()
     gpu = torch.cuda.is_available()
@@ -66,7 +66,7 @@ def load_model(
         revision=revision or "main",
         use_safetensors=True,
         dtype=torch.bfloat16 if gpu and not training else torch.float32,
-        attn_implementation="sdpa" if gpu else "eager",
+        attn_implementation=None if gpu else "eager",
     )
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or "main")
     if tokenizer.pad_token_id is None:

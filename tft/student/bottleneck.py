@@ -69,7 +69,9 @@ def add_bottlenecks(model: PreTrainedModel, width: int) -> None:
     for block in blocks:
         # Attention beside it keeps its place on a device; the adapter goes where the block is.
         like = next(block.parameters())
-        block.add_module(_NAME, Bottleneck(model.config.hidden_size, width).to(like.device, like.dtype))
+        block.add_module(
+            _NAME, Bottleneck(model.config.get_text_config().hidden_size, width).to(like.device, like.dtype)
+        )
         block.register_forward_hook(_apply)
 
 

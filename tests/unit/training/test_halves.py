@@ -16,6 +16,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from tests.halves import build, student
 from tests.making import demonstration
+from tests.unit.training.test_snapshots import Interruption
 from tft.config.adapters import (
     AnyAdapter,
     BottleneckAdapter,
@@ -126,6 +127,21 @@ def test_steps_in_parts_are_whole_steps(tess: StudentRef, tmp_path: Path) -> Non
     assert said(teach(tess, tmp_path / "parts", micro_batch=1)) == pytest.approx(
         said(teach(tess, tmp_path / "whole")), abs=5e-3
     )
+
+
+@pytest.mark.parametrize("name", ["full", "lora with dropout"])
+def test_a_stage_that_was_interrupted_ends_the_same(
+    name: str, tess: StudentRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = replace(tess, adapter=ADAPTERS[name])
+    whole = train(request(who, tmp_path / "whole"))
+    watch = Interruption(monkeypatch, whole.steps - 1)
+    again = request(who, tmp_path / "again")
+    with pytest.raises(KeyboardInterrupt):
+        train(again)
+    before = watch.taken
+    assert train(again) == replace(whole, path=again.folder_path)
+    assert 0 < watch.taken - before < whole.steps
 
 
 @pytest.mark.parametrize("adapter", [PrefixAdapter(tokens=2), PromptAdapter(tokens=2)], ids=lambda it: it.type)
