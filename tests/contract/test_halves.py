@@ -94,6 +94,18 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
 ]  # fmt: skip
 
 
+def t5gemma() -> dict[str, Any]:
+    """Configure a model whose halves have configs of their own, and which caps its logits."""
+    half = {"vocab_size": 66, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "head_dim": 8,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128, "pad_token_id": 0,
+            "query_pre_attn_scalar": 8, "final_logit_softcapping": 3.0}  # fmt: skip
+    return {"encoder": dict(half), "decoder": dict(half), "vocab_size": 66, "dropout_rate": 0.0, "pad_token_id": 0,
+            "eos_token_id": 1, "bos_token_id": 2, "decoder_start_token_id": 2}  # fmt: skip
+
+
+OTHERS.append(("t5gemma", t5gemma()))
+
+
 @pytest.mark.parametrize(("family", "options"), OTHERS, ids=[family for family, _ in OTHERS])
 def test_other_families_are_read_alike(family: str, options: dict[str, Any]) -> None:
     torch.manual_seed(1)
