@@ -17,7 +17,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from tft.engines.architectures import architecture_of
+from tft.engines.decoder_only import DecoderOnly
+from tft.engines.encoder_decoder import EncoderDecoder
 from tft.engines.encoding import (
     PromptEncoder,
     find_template,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from tft.config.campaign import TransformersEngineConfig
-    from tft.engines.architectures import Prefix, Reading
+    from tft.engines.architecture import Architecture, Prefix, Reading
     from tft.records import Message
 
 
@@ -105,7 +106,10 @@ class TransformersEngine:
         batch_size: rows that run together; part of what decides an answer to the last bit.
         template: switches of its chat template.
         prefix: keys and values that stand before every prompt, a pair a layer, each [1, heads, P, head size]; None
-            where there are none.
+            where there are none. Only a decoder-only model has them.
+
+    Raises:
+        PrerequisiteError: if a decoder with an encoder does not say what it begins with.
     """
 
     def __init__(
@@ -120,7 +124,11 @@ class TransformersEngine:
         self.model = model
         self.tokenizer = tokenizer
         self.batch_size = batch_size
-        self.architecture = architecture_of(model, tokenizer.pad_token_id, prefix)
+        self.architecture: Architecture
+        if model.config.is_encoder_decoder:
+            self.architecture = EncoderDecoder(model, tokenizer.pad_token_id)
+        else:
+            self.architecture = DecoderOnly(model, tokenizer.pad_token_id, prefix)
         # The template itself is the tokenizer's; what is left are its switches.
         self._template = {name: it for name, it in (template or {}).items() if name != "chat_template"}
         self._named = name_template(template or {})

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from tft.engines.architectures import EncoderDecoder
+from tft.engines.encoder_decoder import EncoderDecoder
 from tft.engines.transformers import TransformersEngine
 from tft.errors import Problem, StageError, UserError
 from tft.student.adapting import read_prefix
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from tft.engines.architectures import Architecture
+    from tft.engines.architecture import Architecture
     from tft.engines.transformers import Sampled
     from tft.ports import Sampling
 
