@@ -15,6 +15,7 @@ from tft.config import CampaignConfig, CurriculumCard, SuiteCard, TutorCard
 from tft.config.cards import ServeConfig, ServeUse, SkillCard, choose_skills
 from tft.errors import Problem, UserError
 from tft.exams import Splits, Suite, make_splits, read_suite
+from tft.fitting import is_encoder_decoder, refuse_adapter, refuse_tutor
 from tft.library import Library, fetch_weights, load_items, read_tutor
 from tft.placement import gpus_wanted
 from tft.ports import ItemSource
@@ -24,6 +25,8 @@ from tft.tutor import PreflightRequest, TutorRef
 from tft.tutor.values import longest_values, roles_asked, usual_values
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tft.config.campaign import TutorUse
 
 
@@ -100,6 +103,7 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
         )
         for place, it in enumerate(config.students)
     )
+    _refuse_misfits(config, tutor, students)
     contents = {
         "tutor.model": tutor.fingerprint,
         "tutor.use": _digest_folder(*(folder / name for folder in tutor_folders for name in ("prompts", "tutor.yaml"))),
@@ -111,6 +115,24 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
         config, folder, tutor_card, tutor, students, curriculum, skills, str(items_path.resolve()), source, splits,
         suites, contents,
     )  # fmt: skip
+
+
+def _refuse_misfits(config: CampaignConfig, tutor: TutorRef, students: Sequence[StudentRef]) -> None:
+    """Refuse what a model cannot do because of how it is built, now that all of them are here.
+
+    Raises:
+        UserError: with all that was found.
+    """
+    found = [
+        refuse_adapter(it.adapter, f"students.{place}.adapter")
+        for place, it in enumerate(students)
+        if is_encoder_decoder(it.base_path)
+    ]
+    if is_encoder_decoder(tutor.model_path):
+        found.append(refuse_tutor(tutor.engine, config.tuition.methods))
+    problems = [problem for problem in found if problem is not None]
+    if problems:
+        raise UserError(*problems)
 
 
 def preflight_request(prepared: Prepared) -> PreflightRequest:

@@ -6,9 +6,10 @@ from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import pytest
+from transformers import T5Tokenizer
 
 from tft.engines import encoding
-from tft.engines.encoding import PromptEncoder, name_template, row_seeds
+from tft.engines.encoding import PromptEncoder, name_template, row_seeds, template_around
 from tft.ports import Sampling
 from tft.records import Message
 
@@ -41,6 +42,35 @@ def test_no_more_than_a_few_thousand_are_remembered(
         (found,) = encode([(Message("user", str(number)),)])
         assert tokenizer.decode(found) == f"Q{number}\nA"
         assert len(encode._known) <= 9
+
+
+def spoken(tokenizer: PreTrainedTokenizerBase, *turns: str) -> list[str]:
+    """Write turns, the student's and the other's by turns, up to where an answer begins."""
+    messages = [{"role": ("user", "assistant")[place % 2], "content": turn} for place, turn in enumerate(turns)]
+    text = tokenizer.apply_chat_template(messages, add_generation_prompt=len(turns) % 2 == 1, tokenize=False)
+    return list(tokenizer.convert_ids_to_tokens(tokenizer(text, add_special_tokens=False)["input_ids"]))
+
+
+def test_what_an_encoder_reads_is_what_the_tokenizer_makes_of_a_text() -> None:
+    pieces = ["<pad>", "</s>", "<unk>", "\u2581", "1", "2", "\u25811", "+"]
+    made = T5Tokenizer(vocab=[(piece, -float(place)) for place, piece in enumerate(pieces)], extra_ids=0)
+    made.chat_template = template_around(made)
+    assert spoken(made, "1+2") == ["\u25811", "+", "2", "</s>"]
+    assert made(["1+2"])["input_ids"] == [made.convert_tokens_to_ids(spoken(made, "1+2"))]
+    # The answer is what the decoder writes: it begins a text of its own.
+    asked, told = (made.apply_chat_template(
+        [{"role": "user", "content": "1+2"}, {"role": "assistant", "content": "12"}][:turns],
+        add_generation_prompt=turns == 1, tokenize=False,
+    ) for turns in (1, 2))  # fmt: skip
+    assert told.removeprefix(asked) == "12</s>"
+    assert spoken(made, "1", "2", "1") == ["\u25811", "\u2581", "2", "\u25811", "</s>"]
+
+
+def test_a_tokenizer_that_puts_nothing_around_a_text_adds_nothing(tokenizer: PreTrainedTokenizerBase) -> None:
+    other = deepcopy(tokenizer)
+    other.chat_template = template_around(other)
+    assert "".join(spoken(other, "3+4")) == "3+4"
+    assert "".join(spoken(other, "3+4", "8", "why?", "3+4=7 #7")) == "3+4\n8\nwhy?3+4=7 #7</s>"
 
 
 def test_switches_reach_the_template_and_the_fingerprint(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -149,7 +149,8 @@ class StudentConfig(Frozen):
     """How it learns: ``full``, ``lora``, or either with options."""
     chat_template: str | None = None
     """Jinja template to write conversations with, instead of the model's own; ``plain`` puts turns one after the other,
-    for models that only go on with a text. None means the model's own."""
+    for models that only go on with a text. None means the model's own; an encoder-decoder model without one reads what
+    its tokenizer makes of a text."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Peak learning rate; None means a rule of thumb by adapter and width of the model."""
 

@@ -70,6 +70,30 @@ def find_template(named: str | None) -> str | None:
     return PLAIN if named == "plain" else named
 
 
+_AROUND = (
+    "{{ BEFORE }}{% for message in messages %}"
+    "{% if loop.last and message.role == 'assistant' %}{{ AFTER }}{{ message.content }}{{ eos_token }}"
+    "{% else %}{{ '' if loop.first else '\\n' }}{{ message.content }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ AFTER }}{% endif %}"
+)
+
+
+def template_around(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Make the chat template of an encoder-decoder model that brings none, which is the rule.
+
+    The encoder reads all turns before the answer, a line each, with what the tokenizer puts around a text, as in
+    pretraining: T5's puts ``</s>`` behind it, BART's ``<s>`` before and ``</s>`` behind. The decoder writes the answer
+    and the token that ends it.
+    """
+    bare, whole = tokenizer("1", add_special_tokens=False)["input_ids"], tokenizer("1")["input_ids"]
+    at = next(place for place in range(len(whole)) if whole[place : place + len(bare)] == bare)
+    around = {"BEFORE": whole[:at], "AFTER": whole[at + len(bare) :]}
+    template = _AROUND
+    for name, tokens in around.items():
+        template = template.replace(name, json.dumps("".join(tokenizer.convert_ids_to_tokens(tokens))))
+    return template
+
+
 def name_template(template: dict[str, Any]) -> str:
     """Name the switches of a chat template, for a fingerprint; empty where there are none."""
     return f"/{json.dumps(template, sort_keys=True)}" if template else ""

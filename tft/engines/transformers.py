@@ -9,14 +9,24 @@ which there is vLLM.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from tft.engines.encoding import PromptEncoder, find_template, name_template, row_seeds, score_answers
+from tft.engines.decoder_only import DecoderOnly
+from tft.engines.encoder_decoder import EncoderDecoder
+from tft.engines.encoding import (
+    PromptEncoder,
+    find_template,
+    name_template,
+    row_seeds,
+    score_answers,
+    template_around,
+)
 from tft.errors import PrerequisiteError, RefusedError
 from tft.library import split_revision
 from tft.ports import Generation, Sampling, Scores, TopLogprobs
@@ -28,6 +38,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from tft.config.campaign import TransformersEngineConfig
+    from tft.engines.architecture import Architecture, Prefix, Reading
     from tft.records import Message
 
 
@@ -38,27 +49,33 @@ _KIND = "transformers/philox"
 def load_model(
     folder: Path | str, *, training: bool = False, chat_template: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a causal language model and its tokenizer, with a chat template of one's own if one is given.
+    """Load a language model and its tokenizer, with a chat template of one's own if one is given.
+
+    A decoder-only model needs a chat template; an encoder-decoder model that brings none gets that of
+    :func:`template_around`.
 
     On a CPU the weights are float32 and attention is eager: for short rows it is faster there than the fused
-    kernel, and left-padding does not change greedy answers. On a GPU they are bfloat16 with fused attention,
-    but for training: there small updates would be lost in bfloat16, and they stay float32.
+    kernel, and left-padding does not change greedy answers. On a GPU they are bfloat16 with fused attention where
+    the model has it, but for training: there small updates would be lost in bfloat16, and they stay float32.
     """
     transformers_logging.disable_progress_bar()
     gpu = torch.cuda.is_available()
     name, revision = split_revision(str(folder))
-    model = AutoModelForCausalLM.from_pretrained(
+    in_two = AutoConfig.from_pretrained(name, revision=revision or "main").is_encoder_decoder
+    model = (AutoModelForSeq2SeqLM if in_two else AutoModelForCausalLM).from_pretrained(
         name,
         revision=revision or "main",
         use_safetensors=True,
         dtype=torch.bfloat16 if gpu and not training else torch.float32,
-        attn_implementation="sdpa" if gpu else "eager",
+        attn_implementation=None if gpu else "eager",
     )
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or "main")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if chat_template is not None:
         tokenizer.chat_template = chat_template
+    elif tokenizer.chat_template is None and in_two:
+        tokenizer.chat_template = template_around(tokenizer)
     elif tokenizer.chat_template is None:
         raise PrerequisiteError(
             f"{name} brings no chat template, so nobody knows how it is asked: name one in students.chat_template, or "
@@ -83,13 +100,16 @@ class TransformersEngine:
     """Generate and score with a transformers model.
 
     Args:
-        model: a causal language model, with or without a PEFT adapter.
+        model: a decoder-only or an encoder-decoder language model, with or without a PEFT adapter.
         tokenizer: its tokenizer, with a chat template.
         fingerprint: names the weights.
         batch_size: rows that run together; part of what decides an answer to the last bit.
         template: switches of its chat template.
         prefix: keys and values that stand before every prompt, a pair a layer, each [1, heads, P, head size]; None
-            where there are none.
+            where there are none. Only a decoder-only model has them.
+
+    Raises:
+        PrerequisiteError: if a decoder with an encoder does not say what it begins with.
     """
 
     def __init__(
@@ -99,12 +119,16 @@ class TransformersEngine:
         fingerprint: str,
         batch_size: int = 512,
         template: dict[str, Any] | None = None,
-        prefix: Sequence[tuple[torch.Tensor, torch.Tensor]] | None = None,
+        prefix: Prefix | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.batch_size = batch_size
-        self.prefix = prefix
+        self.architecture: Architecture
+        if model.config.is_encoder_decoder:
+            self.architecture = EncoderDecoder(model, tokenizer.pad_token_id)
+        else:
+            self.architecture = DecoderOnly(model, tokenizer.pad_token_id, prefix)
         # The template itself is the tokenizer's; what is left are its switches.
         self._template = {name: it for name, it in (template or {}).items() if name != "chat_template"}
         self._named = name_template(template or {})
@@ -170,21 +194,18 @@ class TransformersEngine:
 
     def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
         """Give the log-probability of every token of the completions, the end token included."""
-        return score_answers(self.tokenizer, self.encode(prompts), completions, self.logprobs)
+        heads = self.encode(prompts)
+        chosen = partial(self._chosen, starts=[len(head) for head in heads])
+        return score_answers(self.tokenizer, heads, completions, chosen)
 
     def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         """Give the log-probability of every token of rows but the first.
 
         Raises:
-            RefusedError: if there is no such token.
+            RefusedError: if there is no such token, or to the model prompt and answer are not one text.
         """
-        found: list[list[float]] = [[] for _ in rows]
-        for batch, ids, logprobs_BTV in self._read(rows):
-            chosen_BT = logprobs_BTV.gather(-1, ids[:, 1:, None])[..., 0]
-            for place, row in enumerate(batch):
-                count = len(rows[row]) - 1
-                found[row] = chosen_BT[place, -count:].tolist() if count else []
-        return found
+        self._refuse_two_pieces()
+        return self._chosen(rows, [1] * len(rows))
 
     def top_logprobs(
         self, rows: Sequence[Sequence[int]], starts: Sequence[int], k: int | None = None
@@ -192,80 +213,66 @@ class TransformersEngine:
         """Give the likeliest tokens, with their log-probabilities, at every place of rows from a start on.
 
         Raises:
-            RefusedError: if there is no such token.
+            RefusedError: if there is no such token, or to the model prompt and answer are not one text.
         """
+        self._refuse_two_pieces()
         found: dict[int, TopLogprobs] = {}
-        for batch, ids, logprobs_BTV in self._read(rows):
+        for batch, read, logprobs_BTV in self._read(rows, starts):
             size = logprobs_BTV.shape[-1]
             if k is not None and k < size:
                 top_BTK, ids_BTK = logprobs_BTV.topk(k, -1)
             else:
                 top_BTK, ids_BTK = logprobs_BTV, torch.arange(size, device=logprobs_BTV.device).expand_as(logprobs_BTV)
-            chosen = logprobs_BTV.gather(-1, ids[:, 1:, None])[..., 0].cpu().numpy()
+            chosen = logprobs_BTV.gather(-1, read.tokens_BT[..., None])[..., 0].cpu().numpy()
             top, likeliest = top_BTK.cpu().numpy(), ids_BTK.int().cpu().numpy()
-            for place, row in enumerate(batch):
-                first = top.shape[1] - (len(rows[row]) - starts[row])
-                found[row] = TopLogprobs(likeliest[place, first:], top[place, first:], chosen[place, first:])
+            for place, (row, at) in enumerate(zip(batch, read.places, strict=True)):
+                found[row] = TopLogprobs(likeliest[place, at], top[place, at], chosen[place, at])
         return [found[row] for row in range(len(rows))]
 
+    def _refuse_two_pieces(self) -> None:
+        if not self.architecture.in_one_piece:
+            raise RefusedError(
+                "an encoder-decoder model reads a prompt and writes an answer: tokens of a row that is not parted into "
+                "the two have no probability"
+            )
+
+    def _chosen(self, rows: Sequence[Sequence[int]], starts: Sequence[int]) -> list[list[float]]:
+        """Give the log-probability of the tokens of rows, from a start on."""
+        found: list[list[float]] = [[] for _ in rows]
+        for batch, read, logprobs_BTV in self._read(rows, starts):
+            chosen_BT = logprobs_BTV.gather(-1, read.tokens_BT[..., None])[..., 0]
+            for place, (row, at) in enumerate(zip(batch, read.places, strict=True)):
+                found[row] = chosen_BT[place, at].tolist()
+        return found
+
     @torch.inference_mode()
-    def _read(self, rows: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
-        """Read rows in batches; give which they are, their tokens [B, T] and what was expected of all but the first."""
+    def _read(
+        self, rows: Sequence[Sequence[int]], starts: Sequence[int]
+    ) -> Iterator[tuple[list[int], Reading, torch.Tensor]]:
+        """Read rows in batches; give which they are, what was read and the log-probabilities at its places."""
         size = self.model.get_input_embeddings().num_embeddings
         if any(not 0 <= token < size for row in rows for token in row):
             raise RefusedError(f"prompt: tokens go from 0 to {size - 1}")
         for batch in self._batches(rows):
-            ids, mask = self._pad([rows[row] for row in batch])
-            cache, mask, positions = self._begin(mask)
-            logits = self.model(
-                input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=False
-            ).logits
+            read = self.architecture.read([rows[row] for row in batch], [starts[row] for row in batch])
             self.steps += 1
-            yield batch, ids, torch.log_softmax(logits[:, :-1].float(), -1)
+            yield batch, read, torch.log_softmax(read.logits_BTV.float(), -1)
 
     def _batches(self, encoded: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         order = sorted(range(len(encoded)), key=lambda row: (len(encoded[row]), row))
         for start in range(0, len(order), self.batch_size):
             yield order[start : start + self.batch_size]
 
-    def _pad(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        longest = max(len(row) for row in rows)
-        pad = self.tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (longest - len(row)) + list(row) for row in rows])
-        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
-        return ids.to(self.model.device), mask.to(self.model.device)
-
-    def _begin(self, mask: torch.Tensor) -> tuple[DynamicCache | None, torch.Tensor, torch.Tensor]:
-        """Give what stands before a batch, its mask with that, and the positions of its tokens."""
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        if self.prefix is None:
-            return None, mask, positions
-        rows = len(mask)
-        cache = DynamicCache(config=self.model.config)
-        for layer, (keys, values) in enumerate(self.prefix):
-            cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), layer)
-        before = self.prefix[0][0].shape[2]
-        return cache, torch.cat([mask.new_ones(rows, before), mask], 1), positions + before
-
     @torch.inference_mode()
     def _decode(self, rows: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]) -> list[Sampled]:
-        ids, mask = self._pad(rows)
-        cache, mask, positions = self._begin(mask)
-        cache = cache or DynamicCache(config=self.model.config)
+        writing = self.architecture.write(rows)
         written: list[list[int]] = [[] for _ in rows]
         logprobs = [0.0] * len(rows)
         finished = [False] * len(rows)
         live = list(range(len(rows)))
         draws = _draws(seeds, sampling) if sampling.temperature else None
         for step in range(sampling.max_tokens):
-            logits_BV = self.model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ).logits[:, -1]
+            logits_BV = writing.next()
             self.steps += 1
             drawn_B = None if draws is None else draws[live, step].to(logits_BV.device)
             tokens_B, chosen_B = _choose(logits_BV.float(), sampling.temperature, drawn_B)
@@ -279,13 +286,8 @@ class TransformersEngine:
             keep = (~ended_B).nonzero()[:, 0]
             if len(keep) == 0:
                 break
-            if len(keep) < len(live):
-                live = [live[place] for place in keep.tolist()]
-                cache.batch_select_indices(keep)
-                mask, positions, tokens_B = mask[keep], positions[keep], tokens_B[keep]
-            ids = tokens_B[:, None]
-            mask = torch.cat([mask, mask.new_ones(len(live), 1)], 1)
-            positions = positions[:, -1:] + 1
+            live = [live[place] for place in keep.tolist()]
+            writing.go_on(tokens_B, keep)
         return [Sampled(*row) for row in zip(written, logprobs, finished, strict=True)]
 
 

@@ -13,6 +13,7 @@ import torch
 from tft.config.adapters import BottleneckAdapter, FullAdapter, LoraAdapter, PeftAdapter, PrefixAdapter, PromptAdapter
 from tft.config.reading import closest
 from tft.errors import Problem, UserError
+from tft.fitting import refuse_adapter
 from tft.student.bottleneck import add_bottlenecks, load_bottlenecks, save_bottlenecks
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def put_on(model: PreTrainedModel, adapter: AnyAdapter, seed: int) -> PreTrained
     """Put a new adapter on a model, ready to be trained.
 
     Raises:
-        UserError: if PEFT has no such adapter, or not with these options.
+        UserError: if PEFT has no such adapter, or not with these options, or it is none for an encoder-decoder model.
         PrerequisiteError: if the model cannot take it.
     """
     torch.manual_seed(seed)
@@ -44,10 +45,13 @@ def put_on(model: PreTrainedModel, adapter: AnyAdapter, seed: int) -> PreTrained
     if isinstance(adapter, BottleneckAdapter):
         add_bottlenecks(model, adapter.width)
         return model
+    problem = refuse_adapter(adapter, "adapter") if model.config.is_encoder_decoder else None
+    if problem is not None:
+        raise UserError(problem)
     from peft import get_peft_model
 
     try:
-        adapted = get_peft_model(model, _peft_config(adapter))
+        adapted = get_peft_model(model, _peft_config(adapter, model))
     except (TypeError, ValueError) as error:
         raise UserError(Problem(f"PEFT refuses this adapter: {error}", key="adapter", value=adapter.type)) from error
     if isinstance(adapter, PeftAdapter) and not hasattr(adapted.base_model, "merge_and_unload"):
@@ -97,7 +101,10 @@ def settle(model: PreTrainedModel | PeftModel) -> tuple[PreTrainedModel, Prefix 
         return model.eval(), None
     if model.active_peft_config.is_prompt_learning:
         return model.get_base_model().eval(), read_prefix(model)
-    return model.merge_and_unload().eval(), None
+    with warnings.catch_warnings():
+        # The config of a T5 says that head and embeddings are one where they are not; PEFT notices when it merges.
+        warnings.filterwarnings("ignore", message="Input and output embeddings are no longer tied")
+        return model.merge_and_unload().eval(), None
 
 
 @torch.no_grad()
@@ -113,9 +120,12 @@ def read_prefix(model: PreTrainedModel | PeftModel) -> Prefix | None:
     return [(layer.keys, layer.values) for layer in found.layers]
 
 
-def _peft_config(adapter: AnyAdapter) -> PeftConfig:
+def _peft_config(adapter: AnyAdapter, model: PreTrainedModel) -> PeftConfig:
     import peft
 
+    # PEFT 0.21 wraps encoder-decoder models for generation by a name that transformers no longer has; its plain
+    # wrapper, which it takes where no task is named, hands everything on to the model.
+    task = None if model.config.is_encoder_decoder else "CAUSAL_LM"
     match adapter:
         case LoraAdapter():
             return peft.LoraConfig(
@@ -125,13 +135,13 @@ def _peft_config(adapter: AnyAdapter) -> PeftConfig:
                 target_modules=adapter.targets if isinstance(adapter.targets, str) else list(adapter.targets),
                 use_dora=adapter.dora,
                 use_rslora=adapter.rslora,
-                task_type="CAUSAL_LM",
+                task_type=task,
             )
         case PrefixAdapter():
-            return peft.PrefixTuningConfig(num_virtual_tokens=adapter.tokens, task_type="CAUSAL_LM")
+            return peft.PrefixTuningConfig(num_virtual_tokens=adapter.tokens, task_type=task)
         case PromptAdapter():
             return peft.PromptTuningConfig(
-                num_virtual_tokens=adapter.tokens, prompt_tuning_init="SAMPLE_VOCAB", task_type="CAUSAL_LM"
+                num_virtual_tokens=adapter.tokens, prompt_tuning_init="SAMPLE_VOCAB", task_type=task
             )
         case PeftAdapter():
             known = {
@@ -144,7 +154,7 @@ def _peft_config(adapter: AnyAdapter) -> PeftConfig:
                 message = "PEFT has no such adapter that can be merged"
                 raise UserError(Problem(message, key="adapter.method", value=adapter.method, remedy=remedy))
             try:
-                return known[adapter.method](task_type="CAUSAL_LM", **adapter.options)
+                return known[adapter.method](task_type=task, **adapter.options)
             except (TypeError, ValueError) as error:
                 raise UserError(Problem(str(error), key="adapter.options", value=adapter.method)) from error
     raise AssertionError(adapter)

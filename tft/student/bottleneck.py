@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 WEIGHTS = "bottleneck.safetensors"
 CONFIG = "bottleneck.json"
 _NAME = "bottleneck"
-_BLOCK = re.compile(r"(layers|h|blocks)\.\d+\.(mlp|feed_forward|ffn)$")
+_BLOCK = re.compile(
+    r"(layers|h|blocks)\.\d+\.(mlp|feed_forward|ffn)$"
+    r"|block\.\d+\.layer\.\d+\.DenseReluDense$"  # T5 and its kin
+    r"|layers\.\d+\.fc2$"  # BART and its kin: the layer that ends a block without a name
+)
 
 
 class Bottleneck(torch.nn.Module):
@@ -65,7 +69,9 @@ def add_bottlenecks(model: PreTrainedModel, width: int) -> None:
     for block in blocks:
         # Attention beside it keeps its place on a device; the adapter goes where the block is.
         like = next(block.parameters())
-        block.add_module(_NAME, Bottleneck(model.config.hidden_size, width).to(like.device, like.dtype))
+        block.add_module(
+            _NAME, Bottleneck(model.config.get_text_config().hidden_size, width).to(like.device, like.dtype)
+        )
         block.register_forward_hook(_apply)
 
 

@@ -184,7 +184,7 @@ class Classroom:
             stack.requires_grad_()
         self.model.requires_grad_(False)
         self.learner = Learner(self.model, self.tokenizer)
-        self._narrow = self.model.config.hidden_size <= NARROW
+        self._narrow = self.model.config.get_text_config().hidden_size <= NARROW
         self._present = list(range(len(requests)))
         self._frozen: Sequence[torch.Tensor] | None = None
         self._merged: dict[str, torch.Tensor] | None = None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from tft.engines.encoder_decoder import EncoderDecoder
 from tft.engines.transformers import TransformersEngine
 from tft.errors import Problem, StageError, UserError
 from tft.student.adapting import read_prefix
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from tft.engines.architecture import Architecture
     from tft.engines.transformers import Sampled
     from tft.ports import Sampling
 
@@ -99,7 +101,7 @@ class Learner:
     """A student with its weights in hand.
 
     Args:
-        model: a causal language model, adapted or not; trained in place.
+        model: a decoder-only or an encoder-decoder language model, adapted or not; trained in place.
         tokenizer: its tokenizer.
         batch_size: rows that are written side by side.
     """
@@ -111,9 +113,9 @@ class Learner:
         self.tokenizer = tokenizer
         self._base = model.get_base_model() if hasattr(model, "peft_config") else model
         model.eval()
-        self.rescale = _find_rescaling(self._base)
-        merge_while_training(model)
         self._engine = TransformersEngine(self._base, tokenizer, "", batch_size)
+        self.rescale = _find_rescaling(self._engine.architecture)
+        merge_while_training(model)
         model.train()
 
     @property
@@ -146,18 +148,26 @@ class Learner:
 
     def predict(self, rows: Sequence[Row]) -> Predictions:
         """Read rows, and say what was expected at their learned tokens."""
-        batch = collate(rows, self.tokenizer.pad_token_id, self.device)
         with self._precision():
-            hidden_BTH = self._read(batch["input_ids"], batch["attention_mask"])
-        learned_BT = batch["labels"][:, 1:] != IGNORED
+            states_BTH, labels_BT, learned_BT = self._expect(rows)
         return Predictions(
             rows=rows,
-            states_NH=hidden_BTH[:, :-1][learned_BT],
-            labels_N=batch["labels"][:, 1:][learned_BT],
+            states_NH=states_BTH[learned_BT],
+            labels_N=labels_BT[learned_BT],
             row_N=learned_BT.nonzero()[:, 0],
             head=self._head,
             vocabulary=self._base.config.get_text_config().vocab_size,
         )
+
+    def _expect(self, rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Give hidden states [B, T, H], the tokens that were expected from them, and which of those are learned."""
+        architecture = self._engine.architecture
+        if isinstance(architecture, EncoderDecoder):
+            parted = architecture.part([row.tokens for row in rows], [row.start for row in rows])
+            return architecture.states(parted), parted.answers_BT, parted.there_BT
+        batch = collate(rows, self.tokenizer.pad_token_id, self.device)
+        labels_BT = batch["labels"][:, 1:]
+        return self._read(batch["input_ids"], batch["attention_mask"])[:, :-1], labels_BT, labels_BT != IGNORED
 
     def _read(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
         """Give the last hidden states; [B, T, H]."""
@@ -188,7 +198,7 @@ class Learner:
     def sample(self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]) -> list[Sampled]:
         """Go on after prompts, as the student is now."""
         with self.answering(), self._precision():
-            self._engine.prefix = read_prefix(self.model)
+            self._engine.architecture.prefix = read_prefix(self.model)
             return self._engine.sample(prompts, sampling, seeds)
 
     def write_questions(self, questions: Sequence[str]) -> list[list[int]]:
@@ -215,24 +225,29 @@ def _has_prefix(model: PreTrainedModel | PeftModel) -> bool:
 
 
 @torch.no_grad()
-def _find_rescaling(model: PreTrainedModel) -> Callable[[torch.Tensor], torch.Tensor]:
+def _find_rescaling(architecture: Architecture) -> Callable[[torch.Tensor], torch.Tensor]:
     """Find out what a model does with its logits after the head.
 
     Raises:
         StageError: if nothing that is known fits.
     """
+    model = architecture.model
     config = model.config.get_text_config()
     cap = getattr(config, "final_logit_softcapping", None) or 1.0
     factors = [getattr(config, name, None) or 1.0 for name in ("logit_scale", "logits_scaling")]
+    # The first T5 takes its hidden states so much smaller; BART and its kin add a bias that nobody trains.
+    factors.append(config.hidden_size**-0.5)
+    bias = getattr(model, "final_logits_bias", 0.0)
     known: list[Callable[[torch.Tensor], torch.Tensor]] = [
         lambda logits: logits,
         lambda logits: cap * torch.tanh(logits / cap),
+        lambda logits: logits + bias,
         *(partial(torch.mul, other=other) for factor in factors for other in (factor, 1 / factor)),
     ]
-    ids = torch.arange(4, device=model.device)[None]
-    plain = model.get_output_embeddings()(model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state)
-    whole = model(input_ids=ids, use_cache=False).logits
-    for rescale in known:
-        if torch.allclose(rescale(plain).float(), whole.float(), rtol=1e-3, atol=1e-3):
-            return rescale
+    hidden, whole = architecture.inside(torch.arange(4, device=model.device)[None])
+    plain = model.get_output_embeddings()(hidden)
+    # The closest, and not the first that is close: a cap hardly shows where logits are small.
+    rescale = min(known, key=lambda it: (it(plain).float() - whole.float()).abs().max().item())
+    if torch.allclose(rescale(plain).float(), whole.float(), rtol=1e-3, atol=1e-3):
+        return rescale
     raise StageError(f"what {type(model).__name__} does with its logits is not known here, so it cannot be trained")

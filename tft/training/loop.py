@@ -115,7 +115,7 @@ class Course:
         modules = {id(module): module for turn in self._turns for module in turn.objective.modules}
         beside = torch.nn.ModuleList(modules.values())
         self._weights = [*learner.weights, *beside.parameters()]
-        usual = default_learning_rate(request.student.adapter.type, learner.model.config.hidden_size)
+        usual = default_learning_rate(request.student.adapter.type, learner.model.config.get_text_config().hidden_size)
         self._peak = (request.learning_rate or usual) * request.learning_rate_scale
         self._optimizer = torch.optim.AdamW(
             self._weights, lr=self._peak, betas=(0.9, 0.98), weight_decay=request.config.weight_decay, fused=True

@@ -31,7 +31,7 @@ def merge_while_training(model: PreTrainedModel | PeftModel) -> None:
     What is trained and saved stays the same; layers with dropout, which acts between the two, and with DoRA, which
     also scales, are left alone.
     """
-    if model.config.hidden_size > NARROW or not hasattr(model, "peft_config"):
+    if model.config.get_text_config().hidden_size > NARROW or not hasattr(model, "peft_config"):
         return
     for layer in _layers(model):
         layer.forward = partial(_forward, layer, _name(layer))

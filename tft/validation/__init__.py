@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tft.errors import Problem
 from tft.library import Library
 from tft.placement import gpus_here, share_out
+from tft.validation.architectures import check_architectures
 from tft.validation.content import Content, check_content, engine_of
 from tft.validation.draft import Draft, collect, read_draft
 from tft.validation.models import Use, check_models
@@ -55,6 +56,7 @@ def validate(path: Path, overrides: Sequence[str] = (), out: Path | None = None)
     library = Library(path.resolve().parent)
     content = check_content(draft, library, problems)
     uses = check_models(draft, library, content, problems)
+    check_architectures(draft, content, uses, problems)
     folder = out or Path("runs") / draft.config.campaign
     _check_folder(folder, "--out" if out is not None else "runs", problems)
     needed = estimate(draft, content, uses, problems)
