@@ -37,6 +37,7 @@ def plan(
     config: TuitionConfig,
     shown: Mapping[str, int] | None = None,
     roll_backs: int = 0,
+    material: Sequence[Tuition] = (),
 ) -> Syllabus:
     """Plan one cycle of one student.
 
@@ -48,6 +49,7 @@ def plan(
         config: how much is taught, and in which ways.
         shown: lessons it had in earlier cycles, by skill.
         roll_backs: checkpoints refused in a row; each halves the learning rate and adds to the replay.
+        material: lines that may be read from files, where the student is taught their skill, or no skill says when.
     """
     tuition: list[Tuition] = []
     waiting: dict[str, str] = {}
@@ -61,6 +63,8 @@ def plan(
                 waiting[name] = f"needs {', '.join(missing)}"
             else:
                 tuition += choose_methods(name, known.get(name), config)
+                tuition += [line for line in material if line.skill == name]
+    tuition += [line for line in material if line.skill not in skills]
     if tuition:
         shown = shown or {}
         new = sum(line.lessons for line in tuition)

@@ -35,9 +35,10 @@ def write_run_files(folder: Path, ledger: Ledger, report: dict[str, Any], html: 
 
 def _lesson(lesson: dict[str, Any]) -> dict[str, Any]:
     """Give a lesson the columns that trainers elsewhere read, the same ones whatever its kind."""
-    pair = lesson["kind"] == "preference"
+    pair, alone = lesson["kind"] == "preference", lesson["kind"] == "verdict"
     prompts = [{"role": role, "version": version} for role, version in sorted(lesson["lineage"]["prompts"].items())]
-    asked = [{"role": "user", "content": lesson["item"]["question"]}]
+    asked = lesson["asked"] or [{"role": "user", "content": lesson["item"]["question"]}]
+    judged = [{"role": "assistant", "content": lesson["answer"] or lesson["rejected"]}]
     return {
         **lesson,
         "lineage": {**lesson["lineage"], "prompts": prompts},
@@ -45,6 +46,8 @@ def _lesson(lesson: dict[str, Any]) -> dict[str, Any]:
         "prompt": asked,
         "chosen": [{"role": "assistant", "content": lesson["answer"]}] if pair else [],
         "rejected": [{"role": "assistant", "content": lesson["rejected"]}] if pair else [],
+        "completion": judged if alone else [],
+        "label": bool(lesson["answer"]) if alone else None,
         **{name: lesson[name] or "" for name in ("attempt", "critique")},
     }
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _FLOOR = 0.05
 _SNAPSHOT_EVERY = 300.0
 """Seconds."""
-_OBJECTIVE_OF = {"feedback": "feedback", "preference": "preference", "practice": "practice"}
+_OBJECTIVE_OF = {"feedback": "feedback", "preference": "preference", "verdict": "preference", "practice": "practice"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,13 +86,21 @@ def _row(example: Example, skill: str, tokenizer: PreTrainedTokenizerBase, *, wh
 
 def encode_pair(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> tuple[Row, Row]:
     """Write the two answers of a preference, the better one first."""
-    assert lesson.rejected is not None
-    question, skill = lesson.item.question, lesson.item.skill
-    chosen, rejected = (
-        _row(asked_and_answered(question, answer), skill, tokenizer, whole=answer not in lesson.cut_off)
-        for answer in (lesson.answer, lesson.rejected)
-    )
+    (chosen, _), (rejected, _) = encode_verdicts(lesson, tokenizer)
     return chosen, rejected
+
+
+def encode_verdicts(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> list[tuple[Row, bool]]:
+    """Write the answers of a preference or a verdict, each with whether it is right, the right one first."""
+    asked = lesson.asked or (Message("user", lesson.item.question),)
+    # A student may have answered with nothing, and that is a worse answer too.
+    right = [(lesson.answer, True)] if lesson.kind != "verdict" or lesson.answer else []
+    wrong = [(lesson.rejected, False)] if lesson.rejected is not None else []
+    return [
+        (_row(Example((*asked, Message("assistant", text))), lesson.item.skill, tokenizer, whole=text not in
+              lesson.cut_off), good)
+        for text, good in [*right, *wrong]
+    ]  # fmt: skip
 
 
 def batches(rows: Sequence[Row], size: int, rng: random.Random) -> list[list[Row]]:

@@ -22,6 +22,7 @@ from tft.records import Item
 from tft.tutor.prompts import find_prompt
 from tft.tutor.values import NEEDED
 from tft.validation.draft import Draft, Named, collect
+from tft.validation.material import check_material
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +49,8 @@ class Content:
     """Held-out items by split, of all skills."""
     suites: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By name: the card, whether its data was found, and how many items it has."""
+    material: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By name: what became of the rows that were looked at."""
 
 
 def check_content(draft: Draft, library: Library, problems: list[Problem]) -> Content:
@@ -59,6 +62,8 @@ def check_content(draft: Draft, library: Library, problems: list[Problem]) -> Co
         _check_skills(draft, content, source, problems)
     for suite in draft.suites:
         _check_suite(suite, library, content, source, problems)
+    if source is not None and content.skills and not any((it.key or "").startswith("material") for it in problems):
+        check_material(draft, library, content, source, problems)
     return content
 
 
