@@ -125,7 +125,7 @@ def _alpaca(values: Row) -> Dialogue:
 def _prompt_completion(values: Row) -> Dialogue:
     asked = _prompt(values)
     found = _conversation([*asked, *_answers(values, "completion")])
-    return Dialogue(found.asked, found.answer, tuple(place for place in found.learned if place > len(asked)))
+    return Dialogue(found.asked, found.answer, tuple(place for place in found.learned if place >= len(asked)))
 
 
 def _preference(values: Row) -> Dialogue:
@@ -148,6 +148,8 @@ def _unpaired(values: Row) -> Dialogue:
     if right is None:
         raise _RefusedError("wrong_type", f"label is {_short(label)}, neither true nor false")
     found = _prompt_completion(values)
+    if found.learned:
+        raise _RefusedError("roles", "completion is not one answer, so its label says too little")
     return Dialogue(found.asked, found.answer, right=right)
 
 
