@@ -11,13 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tft.errors import UserError
+from tft.errors import Problem, UserError
 from tft.material import HeldOut, Setting, read_material, refuse_verdicts
 from tft.material.reading import find_files
 
 if TYPE_CHECKING:
     from tft.config.data import MaterialConfig
-    from tft.errors import Problem
     from tft.library import Library
     from tft.material import Material
     from tft.ports import ItemSource
@@ -44,6 +43,10 @@ def check_material(
                 refuse_verdicts(draft.config.training.objectives.preference.type, [found])
         except UserError as error:
             problems += [replace(it, file=it.file or draft.file) for it in error.problems]
+        except Exception as error:  # the user's own code, whatever it raises
+            remedy = "classify() gives None for what the curriculum does not know, and fingerprint() takes any text"
+            message = f"the item source {content.items_path} raised {error!r} on a row"
+            problems.append(Problem(message, draft.file, f"{key}.path", config.address, remedy))
         else:
             content.material[config.address] = _describe(config, found, beside)
 

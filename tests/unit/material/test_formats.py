@@ -13,7 +13,9 @@ from tft.material import Dialogue, Trouble, read_row
 from tft.records import Message
 
 SKY = "What color is the sky?"
-USER, BLUE, GREEN = ({"role": role, "content": text} for role, text in (("user", SKY), ("assistant", "Blue."), ("assistant", "Green.")))  # fmt: skip
+USER = {"role": "user", "content": SKY}
+BLUE = {"role": "assistant", "content": "Blue."}
+GREEN = {"role": "assistant", "content": "Green."}
 SYSTEM = {"role": "system", "content": "Be brief."}
 AGAIN = {"role": "user", "content": "And at night?"}
 BLACK = {"role": "assistant", "content": "Black."}
@@ -156,7 +158,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "a pair of the same": ({"prompt": SKY, "chosen": "Blue.", "rejected": "Blue. "}, "same_answers", "the same"),
     "an implicit pair of the same": ({"chosen": "Blue.", "rejected": "Blue. "}, "same_answers", "the same"),
     "a pair without a prompt": ({"chosen": "Blue.", "rejected": "Green."}, "empty", "prompt is empty"),
-    "a pair that parts early": ({"chosen": [USER, BLUE, AGAIN, BLACK], "rejected": [USER, GREEN]}, "roles", "one answer"),
+    "a pair that parts early": ({"chosen": [USER, BLUE, AGAIN, BLACK], "rejected": [USER, GREEN]}, "roles", "one"),
     "a label that is none": ({"prompt": SKY, "completion": "Blue.", "label": "maybe"}, "wrong_type", "label"),
     "a verdict on several answers": (
         {"prompt": SKY, "completion": [BLUE, AGAIN, BLACK], "label": True}, "roles", "not one answer",
@@ -203,8 +205,8 @@ def test_rows_that_trl_reads_are_read_alike() -> None:
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["user", "gpt", "Hi"])
 COLUMNS = st.sampled_from(
-    ["messages", "prompt", "completion", "chosen", "rejected", "label", "conversations", "instruction", "input", "output",
-     "history", "system"]
+    ["messages", "prompt", "completion", "chosen", "rejected", "label", "conversations", "instruction", "input",
+     "output", "history", "system"]
 )  # fmt: skip
 KEYS = st.sampled_from(["role", "content", "from", "value", "type", "text"])
 TURNS = st.lists(

@@ -166,7 +166,7 @@ def test_exam_items_are_not_taught_on_anybodys_word(tmp_path: Path, row: dict[st
     assert reasons(found) == ["leak"]
 
 
-def test_an_item_that_may_be_taught_is_no_leak(tmp_path: Path) -> None:
+def test_an_item_that_may_be_taught_is_no_leak() -> None:
     # The facts of a table that is examined whole are held out of nothing.
     assert not HELD.holds("2+2")
     assert HELD.holds("31+14") and not HELD.holds("131+14")

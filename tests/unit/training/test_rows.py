@@ -23,6 +23,7 @@ from tft.training.rows import (
     encode_answers,
     encode_pair,
     encode_prompts,
+    encode_verdicts,
 )
 
 if TYPE_CHECKING:
@@ -63,6 +64,28 @@ def test_of_a_pair_the_better_answer_comes_first(tokenizer: PreTrainedTokenizerB
     assert chosen.tokens[: chosen.start] == rejected.tokens[: rejected.start]
     (prompt,) = encode_prompts([lesson.item.question], tokenizer)
     assert chosen.tokens[: chosen.start] == tuple(prompt)
+
+
+def test_a_verdict_has_one_answer_and_says_whether_it_is_right(tokenizer: PreTrainedTokenizerBase) -> None:
+    (pair,) = preferences(1)
+    right = replace(pair, kind="verdict", rejected=None)
+    wrong = replace(pair, kind="verdict", answer="")
+    (chosen, rejected), empty = encode_pair(pair, tokenizer), replace(pair, rejected="")
+    assert encode_verdicts(right, tokenizer) == [(chosen, True)]
+    assert encode_verdicts(wrong, tokenizer) == [(rejected, False)]
+    # A student may have written nothing.
+    assert [good for _, good in encode_verdicts(empty, tokenizer)] == [True, False]
+
+
+def test_a_pair_is_asked_with_the_whole_conversation(tokenizer: PreTrainedTokenizerBase) -> None:
+    (lesson,) = preferences(1)
+    asked = (Message("user", "7+5"), Message("assistant", "#12"), Message("user", lesson.item.question))
+    chosen, rejected = encode_pair(replace(lesson, asked=asked), tokenizer)
+    turns = [{"role": it.role, "content": it.content} for it in asked]
+    prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    for row, answer in ((chosen, lesson.answer), (rejected, lesson.rejected)):
+        assert tokenizer.decode(row.tokens[: row.start]) == prompt
+        assert tokenizer.decode(row.tokens[row.start :]) == f"{answer}</s>"
 
 
 def test_tokens_are_those_that_the_engine_asks_with(tokenizer: PreTrainedTokenizerBase) -> None:
