@@ -57,7 +57,7 @@ class Stock:
             )
             offered = await self._steps.run(Offered, "tutor", grade_material, request, name="material")
             if not offered.lessons:
-                raise UserError(nothing_good(found.name, f"material.{place}", offered.rejections))
+                raise UserError(nothing_good(config, f"material.{place}", offered.rejections))
             for lesson in offered.lessons:
                 row = (found.name, lesson.item.skill, lesson.kind)
                 self._rows.setdefault(row, []).append(lesson)

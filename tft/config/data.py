@@ -31,7 +31,7 @@ class DataCard(Frozen):
 class MaterialConfig(DataCard):
     """Rows that people have already, to be taught beside the tutor's lessons."""
 
-    path: str | None = None
+    path: Annotated[str, Field(min_length=1)] | None = None
     """A JSONL, JSON, CSV or Parquet file, or a folder of them: absolute, beside the config, or below ``$TFT_DATA``."""
     split: str = "train"
     """Its split on the hub; ``train[:1000]`` takes a part."""

@@ -162,6 +162,8 @@ _FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Row], Dialogue]]] = {
     "alpaca": (("instruction", "output"), _alpaca),
 }
 """By name: the columns, and how they are read; in the order in which ``auto`` looks for them."""
+COLUMNS = frozenset({"system", "input", "history", *(name for columns, _ in _FORMATS.values() for name in columns)})
+"""All columns that mean something."""
 
 
 def _conversation(turns: Sequence[Message]) -> Dialogue:

@@ -8,20 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tft.config.cards import SkillCard
 from tft.config.explaining import closest
 from tft.datafiles import SUFFIXES, Row, digest_files, fetch_rows, list_files, read_rows
 from tft.errors import PrerequisiteError, Problem, UserError
 from tft.library import find_data, is_there
-from tft.material.formats import Trouble, read_row
+from tft.material.formats import COLUMNS, Trouble, read_row
 from tft.material.sieve import HeldOut, Place, Sieve
 from tft.ports import ItemSource
 from tft.records import Lesson, Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from tft.config.data import MaterialConfig
@@ -102,18 +102,25 @@ def read_material(
     found = find_files(config, beside, key)
     if found is None and most is not None:
         return None
+    sieve = Sieve(config, setting.source, _taught(setting.skills), setting.held_out)
     if found is None:
-        rows, digest = _from_hub(config, key)
+        rows = _from_hub(config, key)
+        read, digest = [_sort(config, f"hub:{config.hub}", row, sieve) for row in rows], _digest(rows)
     else:
         root, files = found
-        rows = ((str(file.relative_to(root)), row) for file in files for row in _read(file))
-        digest = digest_files(files, root) if most is None else ""
-    sieve = Sieve(config, setting.source, _taught(setting.skills), setting.held_out)
-    sorted_out = [_sort(config, name, row, sieve) for name, row in islice(rows, most)]
-    lessons = tuple(it for it in sorted_out if isinstance(it, Lesson))
-    rejections = tuple(it for it in sorted_out if isinstance(it, Rejection))
+        named = ((str(file.relative_to(root)), row) for file in files for row in read_rows(file))
+        try:
+            read = [_sort(config, name, row, sieve) for name, row in islice(named, most)]
+            digest = digest_files(files, root) if most is None else ""
+        except OSError as error:
+            problem = Problem(
+                f"cannot be read: {error.strerror}", key=f"{key}.path", value=config.path, remedy="mend it"
+            )
+            raise UserError(problem) from None
+    lessons = tuple(it for it in read if isinstance(it, Lesson))
+    rejections = tuple(it for it in read if isinstance(it, Rejection))
     if not lessons:
-        raise UserError(nothing_good(config.address, key, rejections))
+        raise UserError(nothing_good(config, key, rejections))
     return Material(config.address, digest, lessons, rejections)
 
 
@@ -149,10 +156,11 @@ def refuse_verdicts(objective: str, material: Sequence[Material]) -> None:
         raise UserError(Problem(message, key=key, value=objective, remedy=remedy))
 
 
-def nothing_good(name: str, key: str, rejections: Sequence[Rejection]) -> Problem:
+def nothing_good(config: MaterialConfig, key: str, rejections: Sequence[Rejection]) -> Problem:
     """Say that no row can be taught, with the reasons and the first row."""
+    key, name = f"{key}.{'hub' if config.path is None else 'path'}", config.address
     if not rejections:
-        return Problem("holds no rows", key=f"{key}.path", value=name, remedy="docs/data.md shows what is read")
+        return Problem("holds no rows", key=key, value=name, remedy="docs/data.md shows what is read")
     counts = count(rejections)
     told = ", ".join(f"{number} {reason}" for reason, number in counts.items())
     remedy = "docs/data.md shows the formats; format: names one"
@@ -161,7 +169,7 @@ def nothing_good(name: str, key: str, rejections: Sequence[Rejection]) -> Proble
     elif set(counts) <= {"wrong", "both_right", "leak", "off_skill", "duplicate"}:
         remedy = "see what the grader, the exams and the skills of the campaign say to them"
     message = f"holds no row that can be taught ({told}); the first: {rejections[0].text}"
-    return Problem(message, key=f"{key}.path", value=name, remedy=remedy)
+    return Problem(message, key=key, value=name, remedy=remedy)
 
 
 def count(rejections: Iterable[Rejection]) -> dict[str, int]:
@@ -186,18 +194,15 @@ def _sort(config: MaterialConfig, file: str, row: Row, sieve: Sieve) -> Lesson |
     return sieve.admit(dialogue, place)
 
 
-def _read(path: Path) -> Iterator[Row]:
-    try:
-        yield from read_rows(path)
-    except OSError as error:
-        raise UserError(Problem(f"cannot be read: {error.strerror}", file=str(path), remedy="check it")) from None
-
-
-def _from_hub(config: MaterialConfig, key: str) -> tuple[Iterator[tuple[str, Row]], str]:
+def _from_hub(config: MaterialConfig, key: str) -> list[Row]:
     found = fetch_rows(config)
     if isinstance(found, str):
         raise PrerequisiteError(f"{key}: {found}. Check the name and the network, or name a file with path:")
-    rows: list[dict[str, Any]] = list(found)
-    text = json.dumps(rows, sort_keys=True, default=str)
-    named = ((f"hub:{config.hub}", Row(number, row)) for number, row in enumerate(rows, start=1))
-    return named, hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return [Row(number, row) for number, row in enumerate(found, start=1)]
+
+
+def _digest(rows: Sequence[Row]) -> str:
+    """Name what rows of the hub say; other columns, such as pictures, may have no text that stays the same."""
+    said = [{name: value for name, value in row.values.items() if name in COLUMNS} for row in rows]
+    text = json.dumps(said, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tft.material.formats import Dialogue
     from tft.ports import ItemSource
 
+_TOLD = 400
+"""Characters of a rejection."""
 _WORDS = 8
 """Of an exam item, from which it is found inside a longer text (Brown et al. 2020 take 13)."""
 
@@ -68,7 +70,9 @@ class Place:
 
     def reject(self, skill: str, reason: str, said: str) -> Rejection:
         """Say that it is not taught, and why."""
-        return Rejection("material", skill, reason, f"{self.file}, row {self.number}: {said}"[:400])
+        # Names of columns may hold what no ledger can keep.
+        told = f"{self.file}, row {self.number}: {said}".encode(errors="backslashreplace").decode()
+        return Rejection("material", skill, reason, told[:_TOLD])
 
 
 class Sieve:

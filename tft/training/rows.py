@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
+from jinja2 import TemplateError
 
+from tft.errors import StageError
 from tft.records import Example, Message
 
 if TYPE_CHECKING:
@@ -74,8 +76,15 @@ def encode_prompts(questions: Sequence[str], tokenizer: PreTrainedTokenizerBase)
 
 def _row(example: Example, skill: str, tokenizer: PreTrainedTokenizerBase, *, whole: bool = True) -> Row:
     messages = [{"role": message.role, "content": message.content} for message in example.messages]
-    prompt = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, tokenize=False)
-    text = tokenizer.apply_chat_template(messages, tokenize=False)
+    try:
+        prompt = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, tokenize=False)
+        text = tokenizer.apply_chat_template(messages, tokenize=False)
+    except TemplateError as error:
+        turns = " → ".join(message.role for message in example.messages)
+        raise StageError(
+            f"the student's chat template cannot write {turns}: {error}. Take such rows out of the material, or name "
+            "another with students.chat_template"
+        ) from error
     if not text.startswith(prompt):
         raise ValueError("the chat template writes a finished answer differently from one that is asked for")
     head = list(tokenizer(prompt, add_special_tokens=False)["input_ids"])

@@ -263,6 +263,12 @@ def test_the_digest_is_of_the_content(tmp_path: Path) -> None:
     assert read(tmp_path, work("27+59")).digest != first
 
 
+def test_names_of_columns_that_no_ledger_can_keep(tmp_path: Path) -> None:
+    found = read(tmp_path, work("27+58"), '{"\\ud800": 1}')
+    found.rejections[0].text.encode()
+    assert reasons(found) == ["no_format"]
+
+
 TURN = st.fixed_dictionaries(
     {"role": st.sampled_from(["system", "user", "assistant"]), "content": st.text(max_size=8) | st.just("27+58")}
 )

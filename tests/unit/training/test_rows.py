@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.learning import preferences
 from tests.making import demonstration
+from tft.errors import StageError
 from tft.records import Example, Message
 from tft.training.rows import (
     IGNORED,
@@ -93,6 +95,14 @@ def test_tokens_are_those_that_the_engine_asks_with(tokenizer: PreTrainedTokeniz
     asked = tokenizer.apply_chat_template([{"role": "user", "content": "27+58"}], add_generation_prompt=True,
                                           tokenize=False)  # fmt: skip
     assert list(row.tokens[: row.start]) == tokenizer(asked, add_special_tokens=False)["input_ids"]
+
+
+def test_a_template_that_refuses_a_turn_says_what_to_do(tokenizer: PreTrainedTokenizerBase) -> None:
+    refusing = deepcopy(tokenizer)
+    refusing.chat_template = "{{ raise_exception('no system here') if messages[0]['role'] == 'system' }}"
+    turns = (Message("system", "Be brief."), Message("user", "7+5"), Message("assistant", "#12"))
+    with pytest.raises(StageError, match="cannot write system → user → assistant: no system here"):
+        encode([replace(demonstration("7+5"), examples=(Example(turns),))], refusing)
 
 
 def test_a_template_that_ends_questions_in_another_way_is_refused(
