@@ -3,10 +3,11 @@
 ``tft validate`` reads it too, so nothing here loads torch.
 """
 
-from tft.material.formats import Dialogue, Trouble, read_row
+from tft.material.formats import Dialogue, read_row
 from tft.material.grading import GradeRequest, grade_material
 from tft.material.reading import Material, Setting, count, nothing_good, read_material, refuse_verdicts
 from tft.material.sieve import HeldOut
+from tft.material.turns import Trouble
 
 __all__ = [
     "Dialogue",

@@ -8,11 +8,11 @@ Left out on purpose: tools, images and audio, and text without turns.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
+from tft.material.turns import BadRowError, Row, Trouble, read_plain, read_system, read_text, read_turns, shorten
 from tft.records import Message
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from tft.config.data import Format
 
-_ROLES: dict[str, Literal["system", "user", "assistant"]] = {
-    "system": "system", "user": "user", "assistant": "assistant", "human": "user", "gpt": "assistant",
-}  # fmt: skip
 _LABELS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -47,27 +44,6 @@ class Dialogue:
         return sum(len(it.content) for it in self.asked) + len(self.answer) + len(self.rejected or "")
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why a row cannot be read."""
-
-    reason: str
-    """``no_format``, ``wrong_type``, ``empty``, ``roles``, ``not_text``, ``same_answers``."""
-    said: str
-    """The same in words."""
-
-
-class _RefusedError(Exception):
-    """A row cannot be read; never leaves this file."""
-
-    def __init__(self, reason: str, said: str) -> None:
-        super().__init__(reason, said)
-        self.trouble = Trouble(reason, said)
-
-
-Row = dict[str, Any]
-
-
 def read_row(values: Row, form: Format) -> Dialogue | Trouble:
     """Read a row.
 
@@ -86,7 +62,7 @@ def read_row(values: Row, form: Format) -> Dialogue | Trouble:
         return Trouble("no_format", f"lacks {', '.join(missing)}, which {name} has")
     try:
         return read(values)
-    except _RefusedError as refused:
+    except BadRowError as refused:
         return refused.trouble
 
 
@@ -101,25 +77,25 @@ def _recognise(values: Row) -> str | None:
 
 
 def _messages(values: Row) -> Dialogue:
-    return _conversation(_turns(values, "messages"))
+    return _conversation(read_turns(values, "messages"))
 
 
 def _sharegpt(values: Row) -> Dialogue:
-    return _conversation([*_system(values), *_turns(values, "conversations")])
+    return _conversation([*read_system(values), *read_turns(values, "conversations")])
 
 
 def _alpaca(values: Row) -> Dialogue:
-    before = list(_system(values))
+    before = list(read_system(values))
     history = values.get("history") or []
     for pair in history if isinstance(history, list) else [history]:
         if not isinstance(pair, list) or len(pair) != 2:
-            raise _RefusedError("wrong_type", "history is not a list of question and answer")
-        before += [Message("user", _text(pair[0], "history")), Message("assistant", _text(pair[1], "history"))]
+            raise BadRowError("wrong_type", "history is not a list of question and answer")
+        before += [Message("user", read_text(pair[0], "history")), Message("assistant", read_text(pair[1], "history"))]
     given = values.get("input")
-    question = _text(values["instruction"], "instruction").strip()
+    question = read_text(values["instruction"], "instruction").strip()
     if given not in (None, ""):
-        question = f"{question}\n\n{_text(given, 'input').strip()}"
-    return _conversation([*before, Message("user", question), Message("assistant", _plain(values, "output"))])
+        question = f"{question}\n\n{read_text(given, 'input').strip()}"
+    return _conversation([*before, Message("user", question), Message("assistant", read_plain(values, "output"))])
 
 
 def _prompt_completion(values: Row) -> Dialogue:
@@ -135,10 +111,10 @@ def _preference(values: Row) -> Dialogue:
     else:
         asked = _prompt(values)
     if len(chosen) != 1 or len(rejected) != 1:
-        raise _RefusedError("roles", "chosen and rejected are not one answer each to the same question")
+        raise BadRowError("roles", "chosen and rejected are not one answer each to the same question")
     better, worse = (_conversation([*asked, *answer]) for answer in (chosen, rejected))
     if better.answer == worse.answer:
-        raise _RefusedError("same_answers", "chosen and rejected are the same")
+        raise BadRowError("same_answers", "chosen and rejected are the same")
     return Dialogue(better.asked, better.answer, rejected=worse.answer)
 
 
@@ -146,10 +122,10 @@ def _unpaired(values: Row) -> Dialogue:
     label = values["label"]
     right = label if isinstance(label, bool) else _LABELS.get(str(label).lower())
     if right is None:
-        raise _RefusedError("wrong_type", f"label is {_short(label)}, neither true nor false")
+        raise BadRowError("wrong_type", f"label is {shorten(label)}, neither true nor false")
     found = _prompt_completion(values)
     if found.learned:
-        raise _RefusedError("roles", "completion is not one answer, so its label says too little")
+        raise BadRowError("roles", "completion is not one answer, so its label says too little")
     return Dialogue(found.asked, found.answer, right=right)
 
 
@@ -172,94 +148,35 @@ def _conversation(turns: Sequence[Message]) -> Dialogue:
     roles = [it.role for it in turns[start:]]
     if not roles or len(roles) % 2 or roles != ["user", "assistant"] * (len(roles) // 2):
         said = " → ".join(it.role for it in turns[:8]) or "nothing"
-        raise _RefusedError("roles", f"turns are {said}; they must be user → assistant, again and again")
+        raise BadRowError("roles", f"turns are {said}; they must be user → assistant, again and again")
     learned = tuple(range(start + 1, len(turns) - 1, 2))
     return Dialogue(tuple(turns[:-1]), turns[-1].content, learned)
 
 
 def _prompt(values: Row) -> list[Message]:
     value = values["prompt"]
-    return [Message("user", _plain(values, "prompt"))] if isinstance(value, str) else _turns(values, "prompt")
+    return [Message("user", read_plain(values, "prompt"))] if isinstance(value, str) else read_turns(values, "prompt")
 
 
 def _answers(values: Row, column: str) -> list[Message]:
     if isinstance(values[column], str):
-        return [Message("assistant", _plain(values, column))]
-    return _turns(values, column)
+        return [Message("assistant", read_plain(values, column))]
+    return read_turns(values, column)
 
 
 def _common(values: Row) -> tuple[list[Message], list[Message], list[Message]]:
     """Take the prompt out of both answers: the turns, or the words, that they begin with alike."""
     if isinstance(values["chosen"], str) and isinstance(values["rejected"], str):
-        texts = [_plain(values, "chosen"), _plain(values, "rejected")]
+        texts = [read_plain(values, "chosen"), read_plain(values, "rejected")]
         if texts[0] == texts[1]:
-            raise _RefusedError("same_answers", "chosen and rejected are the same")
+            raise BadRowError("same_answers", "chosen and rejected are the same")
         alike = "".join(letter for letter, _ in takewhile(lambda it: it[0] == it[1], zip(*texts, strict=False)))
         shared = alike[: 1 + max(alike.rfind(" "), alike.rfind("\n"))]
         chosen, rejected = (text[len(shared) :] for text in texts)
         parts = {"prompt": shared, "chosen": chosen, "rejected": rejected}
         return _prompt(parts), _answers(parts, "chosen"), _answers(parts, "rejected")
-    better, worse = _turns(values, "chosen"), _turns(values, "rejected")
+    better, worse = read_turns(values, "chosen"), read_turns(values, "rejected")
     same = 0
     while same < min(len(better), len(worse)) and better[same] == worse[same]:
         same += 1
     return better[:same], better[same:], worse[same:]
-
-
-def _system(values: Row) -> list[Message]:
-    said = values.get("system")
-    return [] if said in (None, "") else [Message("system", _text(said, "system"))]
-
-
-def _turns(values: Row, column: str) -> list[Message]:
-    """Read a list of messages: ``role`` and ``content``, or ``from`` and ``value``."""
-    value = values[column]
-    if isinstance(value, str):
-        # A table has no lists: they stand in its cells as JSON.
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise _RefusedError("wrong_type", f"{column} is not a list of messages: {_short(value)}") from None
-    if not isinstance(value, list):
-        raise _RefusedError("wrong_type", f"{column} is not a list of messages: {_short(value)}")
-    if not value:
-        raise _RefusedError("empty", f"{column} is empty")
-    turns = [_turn(it, column) for it in value]
-    # An empty system turn says nothing, and many files have one.
-    return [it for it in turns if it.content.strip() or it.role != "system"]
-
-
-def _turn(value: object, column: str) -> Message:
-    if not isinstance(value, dict):
-        raise _RefusedError("wrong_type", f"{column} holds {_short(value)}, which is no message")
-    who, said = ("from", "value") if "from" in value and "role" not in value else ("role", "content")
-    role = _ROLES.get(value[who]) if isinstance(value.get(who), str) else None
-    if role is None:
-        raise _RefusedError("roles", f"{column} has a turn of {_short(value.get(who))}; known: {', '.join(_ROLES)}")
-    content = value.get(said)
-    if isinstance(content, list) and all(isinstance(it, dict) and it.get("type") == "text" for it in content):
-        content = "".join(_text(it.get("text"), column) for it in content)
-    return Message(role, _text(content, column, filled=role != "system"))
-
-
-def _plain(values: Row, column: str) -> str:
-    return _text(values[column], column).strip()
-
-
-def _text(value: object, column: str, *, filled: bool = True) -> str:
-    if not isinstance(value, str):
-        kind = "empty" if value is None else "wrong_type"
-        raise _RefusedError(kind, f"{column} is {'empty' if value is None else f'no text: {_short(value)}'}")
-    if filled and not value.strip():
-        raise _RefusedError("empty", f"{column} is empty")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        # Half a pair of surrogates, which JSON lets through, or bytes of a table that were no text.
-        raise _RefusedError("not_text", f"{column} holds what is not Unicode text") from None
-    return value
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"

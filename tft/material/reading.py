@@ -15,8 +15,9 @@ from tft.config.explaining import closest
 from tft.datafiles import SUFFIXES, Row, digest_files, fetch_rows, list_files, read_rows
 from tft.errors import PrerequisiteError, Problem, UserError
 from tft.library import find_data, is_there
-from tft.material.formats import COLUMNS, Trouble, read_row
+from tft.material.formats import COLUMNS, read_row
 from tft.material.sieve import HeldOut, Place, Sieve
+from tft.material.turns import Trouble
 from tft.ports import ItemSource
 from tft.records import Lesson, Rejection
 

@@ -19,6 +19,9 @@ GREEN = {"role": "assistant", "content": "Green."}
 SYSTEM = {"role": "system", "content": "Be brief."}
 AGAIN = {"role": "user", "content": "And at night?"}
 BLACK = {"role": "assistant", "content": "Black."}
+DEEP: list[Any] = []
+for _ in range(5_000):
+    DEEP = [DEEP]
 ASKED = (Message("user", SKY),)
 BOTH = (Message("user", SKY), Message("assistant", "Blue."), Message("user", "And at night?"))
 BRIEF = Message("system", "Be brief.")
@@ -157,6 +160,10 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "a completion that asks": ({"prompt": [USER], "completion": [AGAIN]}, "roles", "user → user"),
     "a pair of the same": ({"prompt": SKY, "chosen": "Blue.", "rejected": "Blue. "}, "same_answers", "the same"),
     "an implicit pair of the same": ({"chosen": "Blue.", "rejected": "Blue. "}, "same_answers", "the same"),
+    "a pair of empty system turns": (
+        {"chosen": [{"role": "system", "content": ""}], "rejected": [GREEN]}, "empty", "chosen is empty",
+    ),
+    "a value that is very deep": ({"messages": {"a": DEEP}}, "wrong_type", "no"),
     "a pair without a prompt": ({"chosen": "Blue.", "rejected": "Green."}, "empty", "prompt is empty"),
     "a pair that parts early": ({"chosen": [USER, BLUE, AGAIN, BLACK], "rejected": [USER, GREEN]}, "roles", "one"),
     "a label that is none": ({"prompt": SKY, "completion": "Blue.", "label": "maybe"}, "wrong_type", "label"),
