@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -60,6 +61,13 @@ class MaterialConfig(DataCard):
     def address(self) -> str:
         """What it is called in problems and reports: the path, or the name on the hub."""
         return self.path or ":".join(filter(None, ("hub", self.hub, self.config, self.split)))
+
+    @property
+    def topic(self) -> str | None:
+        """The skill of rows that the curriculum does not know; None where they are not taken."""
+        if self.verify == "grader":
+            return None
+        return self.skill or (self.hub or "" if self.path is None else PurePath(self.path).stem)
 
 
 def _path_to_material(value: Any) -> Any:

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from tft.config.cards import SkillCard
@@ -131,17 +130,18 @@ def check_skill(config: MaterialConfig, key: str, skills: Mapping[str, SkillCard
     Raises:
         UserError: if nothing of it is taught, or nobody could check its answers.
     """
-    if config.skill is None or (config.skill in skills and skills[config.skill].role == "taught"):
+    skill = config.topic or config.skill
+    if skill is None or (skill in skills and skills[skill].role == "taught"):
         return
-    if config.skill in skills:
-        message = f"is a skill of role {skills[config.skill].role}, which is never taught"
-        remedy = closest(config.skill, _taught(skills))
+    if skill in skills:
+        message = f"is a skill of role {skills[skill].role}, which is never taught"
+        remedy = closest(skill, _taught(skills))
     elif config.verify == "grader":
         message = "is no skill of this campaign, so nothing can check its answers"
-        remedy = f"{closest(config.skill, _taught(skills))}; or write verify: trust, if you answer for them"
+        remedy = f"{closest(skill, _taught(skills))}; or write verify: trust, if you answer for them"
     else:
         return
-    raise UserError(Problem(message, key=f"{key}.skill", value=config.skill, remedy=remedy))
+    raise UserError(Problem(message, key=f"{key}.skill", value=skill, remedy=remedy))
 
 
 def refuse_verdicts(objective: str, material: Sequence[Material]) -> None:
@@ -186,7 +186,7 @@ def _taught(skills: Mapping[str, SkillCard]) -> list[str]:
 
 
 def _sort(config: MaterialConfig, file: str, row: Row, sieve: Sieve) -> Lesson | Rejection:
-    place = Place(file, row.number, topic=PurePath(config.path or config.hub or "").stem)
+    place = Place(file, row.number)
     if row.trouble:
         return place.reject("", row.trouble, row.said)
     dialogue = read_row(row.values, config.format)

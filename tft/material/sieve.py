@@ -65,8 +65,6 @@ class Place:
 
     file: str
     number: int
-    topic: str
-    """Name of the skill of what the curriculum does not know, where the config names none."""
 
     def reject(self, skill: str, reason: str, said: str) -> Rejection:
         """Say that it is not taught, and why."""
@@ -98,7 +96,7 @@ class Sieve:
         turns = answered(dialogue)
         question = turns[-1].content.strip()
         known = [self._source.classify(it.content.strip()) for it in turns]
-        skill, level, reference = known[-1] or (self._config.skill or place.topic, 0, None)
+        skill, level, reference = known[-1] or (self._config.topic or "", 0, None)
         unknown = [it.content for it, found in zip(turns, known, strict=True) if found is None]
         elsewhere = [found[0] for found in known if found is not None and found[0] not in self._taught]
         if dialogue.length > self._config.longest:
