@@ -62,6 +62,7 @@ PLANTED: dict[str, tuple[Any, str, str, str]] = {
     "nobody's word": ({"path": "chats.jsonl"}, "path", "chats.jsonl", "unverified"),
     "a typo": ({"path": "good.jsonl", "skill": "ad_2"}, "skill", "ad_2", "is no skill"),
     "a skill that is kept": ({"path": "good.jsonl", "skill": "add_1"}, "skill", "add_1", "never taught"),
+    "no such column": ({"path": "good.jsonl", "columns": {"promt": "q"}}, "columns", "promt", "no column"),
     "no such format": ({"path": "good.jsonl", "format": "alpacca"}, "format", "alpacca", "must be"),
     "nothing at all": ({"skill": "add_2"}, "path", "None", "says nowhere"),
     "cycles that go back": ({"path": "good.jsonl", "cycles": [2, 1]}, "cycles", "[2, 1]", "must go up"),

@@ -38,6 +38,8 @@ class MaterialConfig(DataCard):
     """Its split on the hub; ``train[:1000]`` takes a part."""
     format: Format = "auto"
     """What the columns of a row mean; ``auto`` goes by their names, row by row."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Columns that are called otherwise there: ``{prompt: question, completion: answer}``."""
     skill: str | None = None
     """With ``grader``, the only skill whose rows are taken. With ``trust``, the skill of rows that the curriculum does
     not know, which may be one of your own; None means the name of the file."""

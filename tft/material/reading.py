@@ -99,13 +99,14 @@ def read_material(
         PrerequisiteError: if the hub does not give it.
     """
     check_skill(config, key, setting.skills)
+    check_columns(config, key)
     found = find_files(config, beside, key)
     if found is None and most is not None:
         return None
     sieve = Sieve(config, setting.source, _taught(setting.skills), setting.held_out)
     if found is None:
         rows = _from_hub(config, key)
-        read, digest = [_sort(config, f"hub:{config.hub}", row, sieve) for row in rows], _digest(rows)
+        read, digest = [_sort(config, f"hub:{config.hub}", row, sieve) for row in rows], _digest(config, rows)
     else:
         root, files = found
         named = ((str(file.relative_to(root)), row) for file in files for row in read_rows(file))
@@ -142,6 +143,20 @@ def check_skill(config: MaterialConfig, key: str, skills: Mapping[str, SkillCard
     else:
         return
     raise UserError(Problem(message, key=f"{key}.skill", value=skill, remedy=remedy))
+
+
+def check_columns(config: MaterialConfig, key: str) -> None:
+    """Make sure that columns are given names that mean something.
+
+    Raises:
+        UserError: if one is not.
+    """
+    unknown = [name for name in config.columns if name not in COLUMNS]
+    if unknown:
+        message = "is no column that a format has"
+        raise UserError(
+            *(Problem(message, key=f"{key}.columns", value=it, remedy=closest(it, COLUMNS)) for it in unknown)
+        )
 
 
 def refuse_verdicts(objective: str, material: Sequence[Material]) -> None:
@@ -189,7 +204,8 @@ def _sort(config: MaterialConfig, file: str, row: Row, sieve: Sieve) -> Lesson |
     place = Place(file, row.number)
     if row.trouble:
         return place.reject("", row.trouble, row.said)
-    dialogue = read_row(row.values, config.format)
+    named = {ours: row.values[theirs] for ours, theirs in config.columns.items() if theirs in row.values}
+    dialogue = read_row({**row.values, **named}, config.format)
     if isinstance(dialogue, Trouble):
         return place.reject("", dialogue.reason, dialogue.said)
     return sieve.admit(dialogue, place)
@@ -202,8 +218,9 @@ def _from_hub(config: MaterialConfig, key: str) -> list[Row]:
     return [Row(number, row) for number, row in enumerate(found, start=1)]
 
 
-def _digest(rows: Sequence[Row]) -> str:
+def _digest(config: MaterialConfig, rows: Sequence[Row]) -> str:
     """Name what rows of the hub say; other columns, such as pictures, may have no text that stays the same."""
-    said = [{name: value for name, value in row.values.items() if name in COLUMNS} for row in rows]
+    read = COLUMNS | set(config.columns.values())
+    said = [{name: value for name, value in row.values.items() if name in read} for row in rows]
     text = json.dumps(said, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -263,6 +263,13 @@ def test_the_digest_is_of_the_content(tmp_path: Path) -> None:
     assert read(tmp_path, work("27+59")).digest != first
 
 
+def test_columns_may_be_called_otherwise(tmp_path: Path) -> None:
+    rows = [{"question": "27+58", "answer": items.work("27+58"), "prompt": 3}, {"answer": "#1"}]
+    found = read(tmp_path, *rows, columns={"prompt": "question", "completion": "answer"})
+    assert found.lessons[0].answer == items.work("27+58")
+    assert reasons(found) == ["no_format"]
+
+
 def test_names_of_columns_that_no_ledger_can_keep(tmp_path: Path) -> None:
     found = read(tmp_path, work("27+58"), '{"\\ud800": 1}')
     found.rejections[0].text.encode()
