@@ -44,7 +44,7 @@ def list_files(path: Path) -> list[Path]:
 
 
 def digest_files(paths: Iterable[Path], root: Path) -> str:
-    """Name the content of files: sha256 over what they hold and what they are called below a root."""
+    """Name the content of files: sha256 over what they hold and what they are called below a folder."""
     whole = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from tft.config.cards import SkillCard
@@ -58,7 +59,7 @@ class Material:
 
 
 def find_files(config: MaterialConfig, beside: Path, key: str) -> tuple[Path, list[Path]] | None:
-    """Find the files of material, below the folder they are named from; None where only the hub may have it.
+    """Find a file, or a folder with its files; None where only the hub may have it.
 
     Raises:
         UserError: if there are none, or none that can be read.
@@ -76,7 +77,7 @@ def find_files(config: MaterialConfig, beside: Path, key: str) -> tuple[Path, li
         what = "folder holds no file" if path.is_dir() else "file is of no kind"
         remedy = f"known: {', '.join(SUFFIXES)}"
         raise UserError(Problem(f"the {what} that can be read", key=f"{key}.path", value=config.path, remedy=remedy))
-    return (path if path.is_dir() else path.parent), files
+    return path, files
 
 
 def read_material(
@@ -108,11 +109,12 @@ def read_material(
         rows = _from_hub(config, key)
         read, digest = [_sort(config, f"hub:{config.hub}", row, sieve) for row in rows], _digest(config, rows)
     else:
-        root, files = found
-        named = ((str(file.relative_to(root)), row) for file in files for row in read_rows(file))
+        path, files = found
+        names = {file: str(PurePath(config.address, file.relative_to(path))) for file in files}
+        rows_read = ((names[file], row) for file in files for row in read_rows(file))
         try:
-            read = [_sort(config, name, row, sieve) for name, row in islice(named, most)]
-            digest = digest_files(files, root) if most is None else ""
+            read = [_sort(config, name, row, sieve) for name, row in islice(rows_read, most)]
+            digest = digest_files(files, path) if most is None else ""
         except OSError as error:
             problem = Problem(
                 f"cannot be read: {error.strerror}", key=f"{key}.path", value=config.path, remedy="mend it"

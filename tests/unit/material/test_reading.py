@@ -233,7 +233,7 @@ def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
     (tmp_path / "all" / "a.csv").write_text(f"prompt,completion\n52-27,{items.work('52-27')}\n")
     found = read_material(MaterialConfig(path="all"), "material.0", tmp_path, SETTING)
     assert found is not None
-    assert [it.lineage.source for it in found.lessons] == ["a.csv", "b.jsonl"]
+    assert [it.lineage.source for it in found.lessons] == ["all/a.csv", "all/b.jsonl"]
 
 
 def test_the_hub_is_asked_where_no_file_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
