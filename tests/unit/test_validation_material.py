@@ -103,6 +103,16 @@ def test_of_a_large_file_only_the_beginning_is_looked_at(tmp_path: Path) -> None
     assert validate(path).resolved["material"]["good.jsonl"]["looked_at"] == "the first 500 rows"
 
 
+@pytest.mark.parametrize(("row", "sound"), [({"prompt": "2*3", "completion": "#6"}, True), ({"text": "x"}, False)])
+def test_a_beginning_without_lessons_is_no_mistake_where_it_can_be_read(
+    tmp_path: Path, row: dict[str, str], sound: bool
+) -> None:
+    path = write(tmp_path, "good.jsonl")
+    rows = [{**row, "id": place} for place in range(600)]
+    lines(tmp_path / "good.jsonl", *rows)
+    assert (validate(path).problems == ()) is sound
+
+
 def test_an_item_source_that_raises_is_a_problem(tmp_path: Path) -> None:
     place = tmp_path / "curricula" / "mine"
     place.mkdir(parents=True)

@@ -16,7 +16,7 @@ from tft.datafiles import SUFFIXES, Row, digest_files, fetch_rows, list_files, r
 from tft.errors import PrerequisiteError, Problem, UserError
 from tft.library import find_data, is_there
 from tft.material.formats import COLUMNS, read_row
-from tft.material.sieve import HeldOut, Place, Sieve
+from tft.material.sieve import SIEVED, HeldOut, Place, Sieve
 from tft.material.turns import Trouble
 from tft.ports import ItemSource
 from tft.records import Lesson, Rejection
@@ -96,7 +96,8 @@ def read_material(
         The material; None where only the hub may have it, and it is not asked.
 
     Raises:
-        UserError: if it is nowhere, cannot become lessons of this campaign, or has not one good row.
+        UserError: if it is nowhere, cannot become lessons of this campaign, or has not one good row; of a part, if none
+            of it can even be read.
         PrerequisiteError: if the hub does not give it.
     """
     check_skill(config, key, setting.skills)
@@ -122,7 +123,9 @@ def read_material(
             raise UserError(problem) from None
     lessons = tuple(it for it in read if isinstance(it, Lesson))
     rejections = tuple(it for it in read if isinstance(it, Rejection))
-    if not lessons:
+    # Further down there may be rows that can be taught, where these could be read at least.
+    may_come = most == len(read) and any(it.reason in SIEVED for it in rejections)
+    if not lessons and not may_come:
         raise UserError(nothing_good(config, key, rejections))
     return Material(config.address, digest, lessons, rejections)
 

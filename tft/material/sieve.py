@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tft.material.formats import Dialogue
     from tft.ports import ItemSource
 
+SIEVED = frozenset({"too_long", "unverified", "off_skill", "leak", "duplicate"})
+"""Why a row that can be read is not taught, before anybody grades it."""
 _TOLD = 400
 """Characters of a rejection."""
 _WORDS = 8
