@@ -23,6 +23,7 @@ from tft.lessons import CurateRequest, curate
 from tft.pupil import Pupil
 from tft.records import Checkpoint, Curated, Sitting
 from tft.shelf import Shelf
+from tft.stock import Stock
 from tft.teaching import Teaching
 from tft.training import ClassRequest, ClassResult, TrainRequest, seat, train, train_together
 
@@ -54,7 +55,8 @@ class Campaign:
         self._began = time.monotonic() - elapsed
         self._held_out = prepared.held_out()
         self._shelf = Shelf(prepared, self._held_out, steps, self._out_of_time)
-        self._teaching = Teaching(prepared, self._held_out, steps, self._shelf, self._practise)
+        self._stock = Stock(prepared, steps)
+        self._teaching = Teaching(prepared, self._held_out, steps, self._shelf, self._stock, self._practise)
         self._tutor_for_students = steps.reach(prepared.tutor)
         self._taught = [name for name, skill in prepared.skills.items() if skill.role == "taught"]
         self.pupils = [Pupil(config, ref) for config, ref in zip(self._config.students, prepared.students, strict=True)]
@@ -66,6 +68,7 @@ class Campaign:
 
     async def run(self) -> None:
         """Go round until every student has stopped for a reason."""
+        await self._stock.open()
         await asyncio.gather(*(self._sit_finals(pupil, 0) for pupil in self.pupils))
         for cycle in range(1, self._config.tuition.cycles + 1):
             active = [pupil for pupil in self.pupils if pupil.stop is None]
@@ -115,7 +118,7 @@ class Campaign:
         shown = {skill: len(lessons) for skill, lessons in pupil.notebook.items()}
         syllabus = plan(
             pupil.config.id, cycle, self._prepared.skills, pupil.known, self._config.tuition, shown, pupil.roll_backs,
-            tutor=not self._shelf.limit,
+            self._stock.lines(pupil, cycle), tutor=not self._shelf.limit,
         )  # fmt: skip
         self._steps.note(syllabus, name="plan", student=pupil.config.id, cycle=cycle)
         return syllabus

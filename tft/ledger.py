@@ -89,8 +89,12 @@ class Ledger:
         ).fetchone()
         return None if row is None else _read(row)
 
-    def put(self, step: Step) -> None:
+    def put(self, step: Step, note: str = "") -> None:
         """Write a step; it is on the disk when this returns.
+
+        Args:
+            step: what happened.
+            note: the same in a few words, for ``events.jsonl``.
 
         Raises:
             StageError: if it cannot be written, for instance because the disk is full.
@@ -104,7 +108,7 @@ class Ledger:
                 (step.key, step.stage, step.student, step.cycle, step.seconds, written, _digest(blob), blob),
             )
             self.event("step", key=step.key, stage=step.stage, student=step.student, cycle=step.cycle,
-                       seconds=round(step.seconds, 3), written=written)  # fmt: skip
+                       seconds=round(step.seconds, 3), written=written, note=note)  # fmt: skip
         except (OSError, sqlite3.Error) as error:
             raise StageError(
                 f"the ledger cannot be written: {error}. Free some space and run the same command again; every "

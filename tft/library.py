@@ -21,7 +21,7 @@ from tft.config.reading import closest, parse_config, read_config, read_yaml
 from tft.errors import PrerequisiteError, Problem, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import ModuleType
 
     from tft.ports import ItemSource
@@ -197,21 +197,35 @@ def shipped() -> Path:
     return inside if inside.is_dir() else package.parent
 
 
-def find_data(path: str, beside: Path) -> Path | None:
-    """Find a data file: absolute, beside the suite, or below ``$TFT_DATA``; None if it is nowhere."""
-    candidates = [expand(path), beside / path]
-    if os.environ.get("TFT_DATA"):
-        candidates.append(Path(os.environ["TFT_DATA"]) / path)
-    absolute = [candidate for candidate in candidates if candidate.is_absolute() or candidate is not candidates[0]]
-    return next((candidate.resolve() for candidate in absolute if is_file(candidate)), None)
-
-
 def is_file(path: Path) -> bool:
     """Say whether a path is a file; False too for what no path can be, such as a name of 300 letters."""
     try:
         return path.is_file()
     except (OSError, ValueError):
         return False
+
+
+def is_there(path: Path) -> bool:
+    """Say whether a path is a file or a folder; see :func:`is_file`."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def find_data(path: str, beside: Path, found: Callable[[Path], bool] = is_file) -> Path | None:
+    """Find data: absolute, beside the file that names it, or below ``$TFT_DATA``; None if it is nowhere.
+
+    Args:
+        path: as it is written.
+        beside: folder of the file that names it.
+        found: what counts as there: a file, unless folders do too.
+    """
+    candidates = [expand(path), beside / path]
+    if os.environ.get("TFT_DATA"):
+        candidates.append(Path(os.environ["TFT_DATA"]) / path)
+    absolute = [candidate for candidate in candidates if candidate.is_absolute() or candidate is not candidates[0]]
+    return next((candidate.resolve() for candidate in absolute if found(candidate)), None)
 
 
 def expand(path: str) -> Path:

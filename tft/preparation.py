@@ -7,7 +7,7 @@ same identity, on the same machine, end with the same report.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from tft.errors import Problem, UserError
 from tft.exams import Splits, Suite, make_splits, read_suite
 from tft.fitting import is_encoder_decoder, refuse_adapter, refuse_tutor
 from tft.library import Library, fetch_weights, load_items, read_tutor
+from tft.material import HeldOut, Material, Setting, read_material, refuse_verdicts
 from tft.placement import gpus_wanted
 from tft.ports import ItemSource
 from tft.records import Item, digest
@@ -46,6 +47,7 @@ class Prepared:
     source: ItemSource
     splits: Splits
     suites: tuple[tuple[SuiteCard, Suite], ...]
+    material: tuple[Material, ...]
     contents: dict[str, str]
     """Digests of what the config names, by key of the config."""
 
@@ -111,10 +113,27 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
         **{f"students.{ref.id}.model": ref.base for ref in students},
         **{f"exams.whole.{suite.name}": suite.digest or suite.missing or "hub" for _, suite in suites},
     }
-    return Prepared(
+    prepared = Prepared(
         config, folder, tutor_card, tutor, students, curriculum, skills, str(items_path.resolve()), source, splits,
-        suites, contents,
+        suites, (), contents,
     )  # fmt: skip
+    return _with_material(prepared, library.beside or Path())
+
+
+def _with_material(prepared: Prepared, beside: Path) -> Prepared:
+    """Read the material, now that it is known what is held out."""
+    config, fingerprints = prepared.config, prepared.held_out()
+    if not config.material:
+        return prepared
+    items = [item for held in prepared.splits.items.values() for item in held]
+    items += [item for _, suite in prepared.suites for item in suite.items]
+    held = HeldOut(items, fingerprints)
+    setting = Setting(prepared.source, prepared.skills, held)
+    found = [read_material(it, f"material.{place}", beside, setting) for place, it in enumerate(config.material)]
+    material = tuple(it for it in found if it is not None)
+    refuse_verdicts(config.training.objectives.preference.type, material)
+    contents = {**prepared.contents, **{f"material.{place}": it.digest for place, it in enumerate(material)}}
+    return replace(prepared, material=material, contents=contents)
 
 
 def _refuse_misfits(config: CampaignConfig, tutor: TutorRef, students: Sequence[StudentRef]) -> None:

@@ -27,6 +27,8 @@ class Pupil:
     roll_backs: int = 0
     read: dict[str, int] = field(default_factory=dict)
     """How far it has read each shelf."""
+    stock: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    """How far it has read the material, by file, skill and kind of lesson."""
     notebook: dict[str, list[Lesson]] = field(default_factory=dict)
     """The lessons it was trained on, by skill; one a question."""
     stop: StopReason | None = None

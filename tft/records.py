@@ -16,8 +16,9 @@ from pydantic import TypeAdapter
 T = TypeVar("T")
 
 LessonKind = Literal[
-    "demonstration", "critique", "confirmation", "self_training", "preference", "feedback", "practice", "replay"
-]
+    "demonstration", "critique", "confirmation", "self_training", "preference", "verdict", "feedback", "practice",
+    "replay",
+]  # fmt: skip
 Split = Literal["probe", "check", "final"]
 SELF_CORRECTION = "self-correction"
 """Name of the exam in which a student corrects itself."""
@@ -116,15 +117,21 @@ class Lineage:
     """Where a lesson comes from, so that every training row can be traced."""
 
     source: str
-    """The tutor's id, or ``student`` for rehearsal of what a student could already do."""
+    """The tutor's id, ``student`` for rehearsal of what a student could already do, or the name of a file."""
     model: str
-    """Fingerprint of the weights that wrote it."""
+    """Fingerprint of the weights that wrote it; empty where nobody here knows."""
     prompts: dict[str, str] = field(default_factory=dict)
     """Role to the version of the prompt it was asked with."""
     calls: tuple[str, ...] = ()
     """Keys of the tutor calls, as the answer cache holds them."""
     filters: tuple[str, ...] = ()
     """Filters it passed, in order."""
+    row: int | None = None
+    """Line or row of the file it was read from, counted from 1."""
+    license: str | None = None
+    """Licence of that file, as an SPDX identifier."""
+    trusted: bool = False
+    """Whether a part of it stands on the user's word, where the curriculum knows no answer to check it with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +143,18 @@ class Lesson:
     item: Item
     examples: tuple[Example, ...]
     answer: str
-    """The answer that the grader must pass before it may be taught."""
+    """The answer that the grader must pass before it may be taught; empty where a verdict says that it is wrong."""
     lineage: Lineage
     attempt: str | None = None
     """The student's own attempt that a critique speaks of."""
     critique: str | None = None
     verdicts: tuple[Verdict, ...] = ()
     rejected: str | None = None
-    """The worse answer of a preference."""
+    """The worse answer of a preference; of a verdict, the answer that is wrong."""
     cut_off: tuple[str, ...] = ()
     """Those of its answers that the length limit cut off: they teach no end."""
+    asked: tuple[Message, ...] = ()
+    """The conversation that ends with its question; empty where the question is all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +232,8 @@ class Tuition:
     kind: LessonKind
     lessons: int
     reason: str
+    source: str = ""
+    """The file it is read from; empty where tutor or student make it."""
 
 
 @dataclass(frozen=True, slots=True)

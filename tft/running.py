@@ -188,6 +188,11 @@ def _write_setting(prepared: Prepared, ledger: Ledger) -> None:
              "reference": card.data.reference}
             for card, suite in prepared.suites
         ],
+        "material": [
+            {"name": found.name, "verify": it.verify, "digest": found.digest, "license": it.license,
+             "reference": it.reference}
+            for it, found in zip(config.material, prepared.material, strict=True)
+        ],
         "curriculum": {"name": prepared.curriculum.curriculum, "license": prepared.curriculum.license,
                        "digest": prepared.contents["curriculum"], "description": prepared.curriculum.description},
         "environment": found,

@@ -27,6 +27,9 @@ students:
 curriculum: arithmetic
 # skills: [add_1, add_2, sub_1, sub_2]   # only these; leave it out for all of them
 
+# Data you have, taught beside what the tutor writes: docs/data.md.
+# material: [mine.jsonl]
+
 exams:
   part: curriculum        # single skills: held-out items of the curriculum
   whole: []               # exam suites, such as gsm8k_calculator_steps

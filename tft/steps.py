@@ -81,7 +81,7 @@ class Steps:
         start = time.monotonic()
         result, seconds = await self._executor.run(place, stage, request)
         self.waited += time.monotonic() - start - seconds
-        self.ledger.put(Step(key, name, student, cycle, seconds, dump(result, kind)))
+        self.ledger.put(Step(key, name, student, cycle, seconds, dump(result, kind)), describe(result))
         self._watch.ended(name, student, cycle, seconds, describe(result))
         return result
 
@@ -94,7 +94,7 @@ class Steps:
         """Write down what the driver itself decided, once."""
         key = digest([name, student, cycle, dump(result)])
         if self.ledger.get(key) is None:
-            self.ledger.put(Step(key, name, student, cycle, 0.0, dump(result)))
+            self.ledger.put(Step(key, name, student, cycle, 0.0, dump(result)), describe(result))
         self._watch.ended(name, student, cycle, 0.0, describe(result))
 
 
@@ -126,7 +126,9 @@ def describe(result: Any) -> str:
             taught = {line.skill: 0 for line in result.tuition if line.kind != "replay"}
             return f"teaches {', '.join(taught) or 'nothing'}; {len(result.waiting)} wait"
         case Offered():
-            return f"{len(result.lessons)} lessons, {len(result.rejections)} refused, {result.usage.total} tokens"
+            made = f"{len(result.lessons)} lessons, {len(result.rejections)} refused, {result.usage.total} tokens"
+            row = next((it.text for it in result.rejections if it.kind == "material"), None)
+            return made if row is None else f"{made}; the first refused: {row}"
         case Curated():
             return f"{len(result.kept)} lessons kept, {len(result.rejections)} refused"
         case Checkpoint():

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tft.records import Item, Sitting, Syllabus
     from tft.shelf import Shelf
     from tft.steps import Steps
+    from tft.stock import Stock
 
     Practise = Callable[[Pupil, int, str, tuple[Item, ...]], Awaitable[Sitting]]
 
@@ -50,11 +51,18 @@ class Teaching:
         held_out: fingerprints that may not be taught.
         steps: runs the stages.
         shelf: has the demonstrations.
+        stock: has the lessons of files.
         practise: lets a student answer items, and has them graded.
     """
 
     def __init__(
-        self, prepared: Prepared, held_out: tuple[str, ...], steps: Steps, shelf: Shelf, practise: Practise
+        self,
+        prepared: Prepared,
+        held_out: tuple[str, ...],
+        steps: Steps,
+        shelf: Shelf,
+        stock: Stock,
+        practise: Practise,
     ) -> None:
         self._prepared = prepared
         self._config = prepared.config
@@ -62,6 +70,7 @@ class Teaching:
         self._not_drawn = frozenset(held_out)
         self._steps = steps
         self._shelf = shelf
+        self._stock = stock
         self._practise = practise
 
     async def gather(self, pupil: Pupil, syllabus: Syllabus) -> list[Lesson]:
@@ -71,8 +80,9 @@ class Teaching:
         """
         wanted: dict[str, dict[str, int]] = {}
         for line in syllabus.tuition:
-            wanted.setdefault(line.skill, {})[line.kind] = line.lessons
-        lessons: list[Lesson] = []
+            if not line.source:
+                wanted.setdefault(line.skill, {})[line.kind] = line.lessons
+        lessons = self._stock.read(pupil, syllabus)
         for skill, counts in wanted.items():
             lessons += await self._teach(pupil, syllabus.cycle, skill, counts)
         if self._shelf.is_out_of_time() or not (lessons or self._shelf.limit):
@@ -115,8 +125,9 @@ class Teaching:
         return new
 
     def _shown_before(self, pupil: Pupil, cycle: int, skill: str, count: int) -> list[Lesson]:
-        """Pick questions a student was shown in earlier cycles, at random and each once."""
-        pages = {lesson.item.question: lesson for lesson in pupil.notebook.get(skill, ()) if lesson.answer}
+        """Pick questions the tutor showed a student in earlier cycles, at random and each once; none of material."""
+        shown = (lesson for lesson in pupil.notebook.get(skill, ()) if lesson.answer and lesson.lineage.row is None)
+        pages = {lesson.item.question: lesson for lesson in shown}
         rng = random.Random(self._prepared.seed("own work", pupil.config.id, cycle, skill))
         return rng.sample(list(pages.values()), min(count, len(pages)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any, get_args
 
@@ -418,6 +419,25 @@ def test_the_reference_is_the_student_as_it_came(learner: Learner) -> None:
         for row, said in zip(rows, found, strict=True):
             # Where there is no reference, none is asked.
             assert given[row.tokens] == (0.0 if loss == "simpo" else pytest.approx(said, abs=1e-4))
+
+
+def test_verdicts_alone_are_learned_beside_pairs(learner: Learner) -> None:
+    pair, first, second = preferences(3)
+    alone = [replace(first, kind="verdict", rejected=None), replace(second, kind="verdict", answer="")]
+    again = replace(alone[1], id="again", rejected="#0")
+    (unit,) = KTO(KTOConfig(), setting(learner, batch_size=16)).units([pair, *alone, again], Random(1))
+    spoken = {learner.tokenizer.decode(row.tokens[row.start :], skip_special_tokens=True): row for row in unit}
+    assert {text: row.right for text, row in spoken.items()} == {
+        pair.answer: True, pair.rejected: False, first.answer: True, second.rejected: False, "#0": False,
+    }  # fmt: skip
+    # The answer elsewhere is one to another question, however often a question is asked.
+    for row in unit:
+        questions = {other.tokens[: other.start] for other in unit if other.tokens[other.start :] in elsewhere(row)}
+        assert row.tokens[: row.start] not in questions
+
+
+def elsewhere(row: Marked) -> tuple[tuple[int, ...], ...]:
+    return (row.elsewhere.tokens[row.start :],)
 
 
 def test_answers_elsewhere_are_those_of_other_questions(learner: Learner) -> None:

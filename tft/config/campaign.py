@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tft.config._base import Count, Frozen, Identifier, Refusal, execution, name_to_type, refuse
 from tft.config.adapters import Adapter, FullAdapter
+from tft.config.data import MaterialUse
 from tft.config.training import TrainingConfig
 
 MOST_STUDENTS = 16
@@ -278,6 +279,8 @@ class CampaignConfig(Frozen):
     """What students are examined on."""
     tuition: TuitionConfig = TuitionConfig()
     """How they are taught."""
+    material: tuple[MaterialUse, ...] = ()
+    """Rows of files and data sets that are taught beside the tutor's lessons."""
     training: TrainingConfig = TrainingConfig()
     """How they are trained."""
     threads: ThreadsConfig = ThreadsConfig()
@@ -299,6 +302,23 @@ class CampaignConfig(Frozen):
             if name in ids[:place]
         )
         return students
+
+    @model_validator(mode="after")
+    def _material_has_its_turn(self) -> CampaignConfig:
+        last, names = self.tuition.cycles, [it.address for it in self.material]
+        late = f"the last one is {last}: raise tuition.cycles, or leave this out"
+        refusals = [
+            Refusal(("material", place, "cycles"), list(it.cycles), "names a cycle that never comes", late)
+            for place, it in enumerate(self.material)
+            if it.cycles is not None and it.cycles[-1] > last
+        ]
+        refusals += [
+            Refusal(("material", place, "path"), name, "is named before", "name it once")
+            for place, name in enumerate(names)
+            if name in names[:place]
+        ]
+        refuse(refusals)
+        return self
 
     @model_validator(mode="after")
     def _activations_can_be_computed_again(self) -> CampaignConfig:

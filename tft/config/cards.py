@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tft.config._base import Frozen, Identifier, Refusal, name_to_type, refuse
 from tft.config.campaign import EngineConfig, Price, TransformersEngineConfig, TutorUse
+from tft.config.data import DataCard
 from tft.config.explaining import closest
 from tft.errors import Problem, UserError
 
@@ -296,23 +297,6 @@ class ExtractCard(Frozen):
         if not {"question", "reference"} <= set(groups):
             raise ValueError("needs the named groups (?P<question>…) and (?P<reference>…)")
         return value
-
-
-class DataCard(Frozen):
-    """Where the rows of a suite lie; the first place that has them is used."""
-
-    path: str | None = None
-    """A JSONL file: absolute, beside the suite, or below the folder ``$TFT_DATA``."""
-    hub: str | None = None
-    """Name of a data set on the hub."""
-    config: str | None = None
-    """Its configuration there."""
-    split: str = "test"
-    """Its split there."""
-    license: str | None = None
-    """Its licence, as an SPDX identifier."""
-    reference: str | None = None
-    """Whom to cite."""
 
 
 class SuiteCard(Frozen):

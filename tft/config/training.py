@@ -199,7 +199,7 @@ class ObjectivesConfig(Frozen):
     feedback: Objective = DistillationConfig()
     """From the tutor's probabilities for the student's own tokens."""
     preference: Objective = DPOConfig()
-    """From pairs of answers: ``dpo`` or ``kto``."""
+    """From pairs of answers, ``dpo`` or ``kto``; from answers that are right or wrong alone, ``kto``."""
     practice: Objective = GRPOConfig()
     """From the grader's verdicts on the student's own answers: ``grpo``, ``rloo`` or ``ppo``."""
 

@@ -37,6 +37,7 @@ def plan(
     config: TuitionConfig,
     shown: Mapping[str, int] | None = None,
     roll_backs: int = 0,
+    material: Sequence[Tuition] = (),
     *,
     tutor: bool = True,
 ) -> Syllabus:
@@ -50,6 +51,7 @@ def plan(
         config: how much is taught, and in which ways.
         shown: lessons it had in earlier cycles, by skill.
         roll_backs: checkpoints refused in a row; each halves the learning rate and adds to the replay.
+        material: lines that may be read from files, where the student is taught their skill, or no skill says when.
         tutor: whether the tutor may be asked; where its budget is spent, all that a student was shown is read again.
     """
     tuition: list[Tuition] = []
@@ -66,7 +68,9 @@ def plan(
             else:
                 taught.append(name)
                 tuition += choose_methods(name, known.get(name), config, tutor=tutor)
-    if taught:
+                tuition += [line for line in material if line.skill == name]
+    tuition += [line for line in material if line.skill not in skills]
+    if taught or tuition:
         shown = shown or {}
         if tutor:
             new = sum(line.lessons for line in tuition)

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tft.datafiles import fetch_rows
 from tft.errors import Problem, UserError
 from tft.library import find_data
 from tft.records import Item
@@ -16,12 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from tft.config.cards import DataCard, SuiteCard
+    from tft.config.cards import SuiteCard
+    from tft.config.data import DataCard
     from tft.ports import ItemSource
-
-
-_PATIENCE = 3.0
-"""Seconds the hub has to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +85,8 @@ def _from_hub(data: DataCard) -> Iterable[dict[str, Any]] | str:
     where = f"{data.path} was not found beside the suite or below $TFT_DATA"
     if data.hub is None:
         return where
-    try:
-        from datasets import load_dataset
-        from huggingface_hub import HfApi, constants
-
-        if not constants.HF_HUB_OFFLINE:
-            # Ask once, briefly: load_dataset would try again and again for half a minute.
-            HfApi().dataset_info(data.hub, timeout=_PATIENCE)
-        found: Iterable[dict[str, Any]] = load_dataset(data.hub, data.config, split=data.split)
-    except Exception as error:  # the hub fails in many ways, and all of them mean: not sat
-        return f"{where}, and {data.hub} could not be read from the hub ({type(error).__name__})"
-    return found
+    found = fetch_rows(data)
+    return f"{where}, and {found}" if isinstance(found, str) else found
 
 
 def _extract(

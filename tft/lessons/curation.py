@@ -1,9 +1,10 @@
 """Curation: nothing is taught that was not verified, and nothing that is examined.
 
 By kind: a demonstration passes the grader; in a critique the attempt fails and the better attempt passes; in a
-preference the better answer passes and the worse one fails; what is rehearsed passed when it was answered; and where
-the student is to answer itself, an answer of the tutor passes. Repetitions of the same lesson are dropped, except in
-replay, where they are the point.
+preference the better answer passes and the worse one fails; a verdict agrees with the grader; what is rehearsed passed
+when it was answered; and where the student is to answer itself, an answer of the tutor passes. What material holds that
+the curriculum does not know stands on the user's word, and its lineage says so. Repetitions of the same lesson are
+dropped, except in replay, where they are the point.
 """
 
 from __future__ import annotations
@@ -46,19 +47,21 @@ def curate(request: CurateRequest) -> Curated:
 
 
 def _check(lesson: Lesson, grader: Grader, held_out: frozenset[str], seen: set[str]) -> Lesson | Rejection:
-    # What is only practised brings no answer of its own.
-    verdicts = () if lesson.kind == "practice" else (grader.grade(lesson.item, lesson.answer),)
+    # What is only practised brings no answer of its own; and some material stands on the user's word.
+    trusted = lesson.lineage.trusted and lesson.item.reference is None
+    unanswered = lesson.kind == "practice" or (lesson.kind == "verdict" and not lesson.answer)
+    verdicts = () if trusted or unanswered else (grader.grade(lesson.item, lesson.answer),)
     if not all(verdict.passed for verdict in verdicts):
         return _reject(lesson, "wrong")
     if lesson.attempt is not None and grader.grade(lesson.item, lesson.attempt).passed:
         return _reject(lesson, "right_attempt")
-    if lesson.rejected is not None and grader.grade(lesson.item, lesson.rejected).passed:
+    if lesson.rejected is not None and not trusted and grader.grade(lesson.item, lesson.rejected).passed:
         return _reject(lesson, "both_right")
     if lesson.item.fingerprint in held_out:
         return _reject(lesson, "leak")
     if lesson.kind != "replay" and lesson.id in seen:
         return _reject(lesson, "duplicate")
-    filters = ("grader", "decontamination", "duplicates")
+    filters = ("trust" if trusted else "grader", "decontamination", "duplicates")
     return replace(lesson, verdicts=(*lesson.verdicts, *verdicts), lineage=replace(lesson.lineage, filters=filters))
 
 

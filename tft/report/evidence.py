@@ -26,6 +26,7 @@ from tft.records import (
     Usage,
     load,
 )
+from tft.report.material import describe_material
 from tft.statistics import expected_calibration_error, paired_difference
 
 if TYPE_CHECKING:
@@ -35,14 +36,8 @@ if TYPE_CHECKING:
 
 _EXAMPLES_A_SKILL = 2
 _COUNTED: tuple[LessonKind, ...] = (
-    "demonstration",
-    "critique",
-    "confirmation",
-    "self_training",
-    "preference",
-    "practice",
-    "replay",
-)
+    "demonstration", "critique", "confirmation", "self_training", "preference", "verdict", "practice", "replay",
+)  # fmt: skip
 """Kinds of lesson that the report counts."""
 _STAGES = {
     "tutor": ("teach", "criticise", "promise"),
@@ -81,6 +76,7 @@ def build_report(ledger: Ledger) -> dict[str, Any]:
         "skills": setting["skills"],
         "students": students,
         "curation": _curation(ledger),
+        "material": list(describe_material(ledger, setting)),
         "examples": [example for it in setting["config"]["students"] for example in _examples(ledger, it["id"])],
         "time": {
             **{name: sum(busy.get(stage, 0.0) for stage in stages) for name, stages in _STAGES.items()},
@@ -230,7 +226,13 @@ class _Student:
             yield {
                 "cycle": cycle,
                 "syllabus": [
-                    {"skill": it.skill, "kind": it.kind, "lessons": it.lessons, "reason": it.reason}
+                    {
+                        "skill": it.skill,
+                        "kind": it.kind,
+                        "lessons": it.lessons,
+                        "reason": it.reason,
+                        "source": it.source or None,
+                    }
                     for it in syllabus.tuition
                 ],
                 "waiting": syllabus.waiting,
@@ -318,7 +320,8 @@ def _offers(ledger: Ledger, *stages: str) -> Iterator[Offered]:
 def _curation(ledger: Ledger) -> dict[str, Any]:
     """Count what was offered, kept and rejected, over all students and over the items the tutor wrote."""
     kept = 0
-    rejections = [it for offered in _offers(ledger, "teach", "criticise", "rehearse") for it in offered.rejections]
+    offers = _offers(ledger, "material", "teach", "criticise", "rehearse")
+    rejections = [it for offered in offers for it in offered.rejections]
     for step in ledger.steps("curate"):
         curated = load(Curated, step.result)
         kept += len(curated.kept)
@@ -379,5 +382,10 @@ def _sources(setting: dict[str, Any]) -> list[dict[str, Any]]:
             {"what": "exam", "name": it["name"], "license": it["license"], "digest": it["digest"],
              "reference": it["reference"]}
             for it in setting["suites"]
+        ),
+        *(
+            {"what": "material", "name": it["name"], "license": it["license"], "digest": it["digest"],
+             "reference": it["reference"]}
+            for it in setting.get("material", [])
         ),
     ]  # fmt: skip

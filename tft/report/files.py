@@ -34,17 +34,21 @@ def write_run_files(folder: Path, ledger: Ledger, report: dict[str, Any], html: 
 
 
 def _lesson(lesson: dict[str, Any]) -> dict[str, Any]:
-    """Give a lesson the columns that trainers elsewhere read, the same ones whatever its kind."""
-    pair = lesson["kind"] == "preference"
-    prompts = [{"role": role, "version": version} for role, version in sorted(lesson["lineage"]["prompts"].items())]
-    asked = [{"role": "user", "content": lesson["item"]["question"]}]
+    """Give a lesson the columns that trainers elsewhere read, the same ones whatever its kind, none null."""
+    pair, alone = lesson["kind"] == "preference", lesson["kind"] == "verdict"
+    lineage = lesson["lineage"]
+    prompts = [{"role": role, "version": version} for role, version in sorted(lineage["prompts"].items())]
+    asked = lesson.pop("asked") or [{"role": "user", "content": lesson["item"]["question"]}]
     return {
         **lesson,
-        "lineage": {**lesson["lineage"], "prompts": prompts},
+        "item": {**lesson["item"], "reference": lesson["item"]["reference"] or ""},
+        "lineage": {**lineage, "prompts": prompts, "row": lineage["row"] or 0, "license": lineage["license"] or ""},
         "messages": lesson["examples"][0]["messages"] if lesson["examples"] else [],
         "prompt": asked,
         "chosen": [{"role": "assistant", "content": lesson["answer"]}] if pair else [],
         "rejected": [{"role": "assistant", "content": lesson["rejected"]}] if pair else [],
+        "completion": [{"role": "assistant", "content": lesson["answer"] or lesson["rejected"]}] if alone else [],
+        "label": bool(lesson["answer"]),
         **{name: lesson[name] or "" for name in ("attempt", "critique")},
     }
 

@@ -13,7 +13,14 @@ from tft.report.measures import Measure, mapping, number
 
 def limits(report: dict[str, Any]) -> list[str]:
     """List what a reader should know before relying on the report, the most particular first."""
-    return [*_lost(report), *_stretch(report), *_whole(report), *_unmeasured(report), *_inference(report)]
+    return [
+        *_lost(report),
+        *_trusted(report),
+        *_stretch(report),
+        *_whole(report),
+        *_unmeasured(report),
+        *_inference(report),
+    ]
 
 
 def _lost(report: dict[str, Any]) -> list[str]:
@@ -33,6 +40,25 @@ def _lost(report: dict[str, Any]) -> list[str]:
         if refused:
             noun = "cycle" if len(refused) == 1 else "cycles"
             found.append(f"What {name} learned in {noun} {words.listed(refused)} was rolled back.")
+    return found
+
+
+def _trusted(report: dict[str, Any]) -> list[str]:
+    """Tell of material that nobody checked, and of what was taught from it and is in no exam."""
+    material = [mapping(it) for it in report.get("material") or []]
+    examined = {str(skill.get("name")) for skill in rows.skills(report)}
+    found = [
+        f"{words.plural(int(trusted), 'lesson')} of {it.get('name')} stood on the word of whoever ran this campaign: "
+        "no grader could check them."
+        for it in material
+        if (trusted := number(it.get("trusted")))
+    ]
+    unexamined = sorted({str(skill) for it in material for skill in mapping(it.get("skills"))} - examined)
+    if unexamined:
+        verb = "was" if len(unexamined) == 1 else "were"
+        found.append(
+            f"{words.listed(unexamined)} {verb} taught from files and not examined: the curriculum has no items."
+        )
     return found
 
 

@@ -6,6 +6,7 @@ the mean log-ratio of answers that are put after questions they do not belong to
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import torch
 
 from tft.training.dpo import ask_reference
 from tft.training.objective import Setting, Step
-from tft.training.rows import Row, batches_of, encode_pair
+from tft.training.rows import Row, batches_of, encode_verdicts
 
 if TYPE_CHECKING:
     import random
@@ -47,17 +48,15 @@ class KTO:
         self._setting = setting
 
     def units(self, lessons: Sequence[Lesson], rng: random.Random) -> list[list[Marked]]:
-        """Take pairs apart, ask the reference about every answer, and cut them into batches."""
+        """Take pairs apart, ask the reference about every answer and verdict, and cut them into batches."""
         learner, size = self._setting.learner, self._setting.training.batch_size
-        rows = [row for lesson in lessons for row in encode_pair(lesson, learner.tokenizer)]
-        moved = [
-            Row((*row.tokens[: row.start], *other.tokens[other.start :]), row.start, row.skill)
-            for row, other in zip(rows, [*rows[-2:], *rows[:-2]], strict=True)
-        ]
+        answers = [answer for lesson in lessons for answer in encode_verdicts(lesson, learner.tokenizer)]
+        rows = [row for row, _ in answers]
+        moved = move_answers(rows)
         said, said_moved = (ask_reference(learner, them, size) for them in (rows, moved))
         marked = [
-            Marked(row.tokens, row.start, row.skill, place % 2 == 0, own, other, theirs)
-            for place, (row, own, other, theirs) in enumerate(zip(rows, said, moved, said_moved, strict=True))
+            Marked(row.tokens, row.start, row.skill, right, own, other, theirs)
+            for (row, right), own, other, theirs in zip(answers, said, moved, said_moved, strict=True)
         ]
         epochs = self._config.epochs or self._setting.training.epochs
         return [batch for _ in range(epochs) for batch in batches_of(marked, size, rng, lambda it: len(it.tokens))]
@@ -73,6 +72,22 @@ class KTO:
         z = max(0.0, ratios.mean().item())
         self._setting.note("kl", z)
         yield Step(unit, partial(_loss, self._config, z), len(unit))
+
+
+def move_answers(rows: Sequence[Row]) -> list[Row]:
+    """Put after every question an answer to the question before it, the last one before the first."""
+    answers: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+    for row in rows:
+        answers.setdefault(row.tokens[: row.start], []).append(row.tokens[row.start :])
+    others = dict(zip(answers, [*list(answers.values())[-1:], *list(answers.values())[:-1]], strict=True))
+    met: Counter[tuple[int, ...]] = Counter()
+    moved = []
+    for row in rows:
+        question = row.tokens[: row.start]
+        other = others[question][met[question] % len(others[question])]
+        met[question] += 1
+        moved.append(Row((*question, *other), row.start, row.skill))
+    return moved
 
 
 def _loss(config: KTOConfig, z: float, predictions: Predictions) -> torch.Tensor:

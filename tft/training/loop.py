@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 _FLOOR = 0.05
 _SNAPSHOT_EVERY = 300.0
 """Seconds."""
-_OWN = ("feedback", "preference", "practice")
-"""Kinds of lesson with an objective of their own; all others teach answers."""
+_OWN = {"feedback": "feedback", "preference": "preference", "verdict": "preference", "practice": "practice"}
+"""Kinds of lesson with an objective of their own, and which; all others teach answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,7 @@ def _plan(request: TrainRequest, setting: Setting) -> dict[str, list[_Turn]]:
     """Give every objective that has lessons its turns, in the order it wants them."""
     sorts: dict[str, list[Lesson]] = {}
     for lesson in request.lessons:
-        sorts.setdefault(lesson.kind if lesson.kind in _OWN else "answers", []).append(lesson)
+        sorts.setdefault(_OWN.get(lesson.kind, "answers"), []).append(lesson)
     planned = {}
     for name in sorted(sorts):
         config: AnyObjective = getattr(request.config.objectives, name)

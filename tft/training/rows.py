@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
+from jinja2 import TemplateError
 
-from tft.records import Example
+from tft.errors import StageError
+from tft.records import Example, Message
 
 if TYPE_CHECKING:
     import random
@@ -59,8 +61,15 @@ def encode_answers(lessons: Sequence[Lesson], tokenizer: PreTrainedTokenizerBase
 
 def _row(example: Example, skill: str, tokenizer: PreTrainedTokenizerBase, *, whole: bool = True) -> Row:
     messages = [{"role": message.role, "content": message.content} for message in example.messages]
-    prompt = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, tokenize=False)
-    text = tokenizer.apply_chat_template(messages, tokenize=False)
+    try:
+        prompt = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, tokenize=False)
+        text = tokenizer.apply_chat_template(messages, tokenize=False)
+    except TemplateError as error:
+        turns = " → ".join(message.role for message in example.messages)
+        raise StageError(
+            f"the student's chat template cannot write {turns}: {error}. Take such rows out of the material, or name "
+            "another with students.chat_template"
+        ) from error
     if not text.startswith(prompt):
         raise ValueError("the chat template writes a finished answer differently from one that is asked for")
     head = list(tokenizer(prompt, add_special_tokens=False)["input_ids"])
@@ -71,13 +80,21 @@ def _row(example: Example, skill: str, tokenizer: PreTrainedTokenizerBase, *, wh
 
 def encode_pair(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> tuple[Row, Row]:
     """Write the two answers of a preference, the better one first."""
-    assert lesson.rejected is not None
-    question, skill = lesson.item.question, lesson.item.skill
-    chosen, rejected = (
-        _row(Example.of(question, answer), skill, tokenizer, whole=answer not in lesson.cut_off)
-        for answer in (lesson.answer, lesson.rejected)
-    )
+    (chosen, _), (rejected, _) = encode_verdicts(lesson, tokenizer)
     return chosen, rejected
+
+
+def encode_verdicts(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> list[tuple[Row, bool]]:
+    """Write the answers of a preference or a verdict, each with whether it is right, the right one first."""
+    asked = lesson.asked or (Message("user", lesson.item.question),)
+    # A student may have answered with nothing, and that is a worse answer too.
+    right = [(lesson.answer, True)] if lesson.kind != "verdict" or lesson.answer else []
+    wrong = [(lesson.rejected, False)] if lesson.rejected is not None else []
+    return [
+        (_row(Example((*asked, Message("assistant", text))), lesson.item.skill, tokenizer, whole=text not in
+              lesson.cut_off), good)
+        for text, good in [*right, *wrong]
+    ]  # fmt: skip
 
 
 def batches(rows: Sequence[Row], size: int, rng: random.Random) -> list[list[Row]]:

@@ -112,6 +112,7 @@ def _resolved(draft: Draft, content: Content, uses: list[Use]) -> dict[str, Any]
         "curriculum": curriculum,
         "examiner": models.get("examiner"),
         "suites": content.suites,
+        "material": content.material,
     }
 
 

@@ -48,6 +48,8 @@ class Content:
     """Held-out items by split, of all skills."""
     suites: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By name: the card, whether its data was found, and how many items it has."""
+    material: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By name: what became of the rows that were looked at."""
 
 
 def check_content(draft: Draft, library: Library, problems: list[Problem]) -> Content:
@@ -59,6 +61,11 @@ def check_content(draft: Draft, library: Library, problems: list[Problem]) -> Co
         _check_skills(draft, content, source, problems)
     for suite in draft.suites:
         _check_suite(suite, library, content, source, problems)
+    sound = not any((it.key or "").startswith("material") for it in problems)
+    if draft.config.material and source is not None and content.skills and sound:
+        from tft.validation.material import check_material  # most campaigns have none
+
+        check_material(draft, library, content, source, problems)
     return content
 
 

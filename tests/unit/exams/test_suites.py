@@ -125,7 +125,7 @@ def read_from_hub(folder: Path) -> Suite:
 
 def test_rows_of_the_hub_are_read_like_lines(tmp_path: Path, hub: Hub) -> None:
     suite = read_from_hub(tmp_path)
-    assert hub.asked == ["whether it is there", (("some/set", "main"), {"split": "test"})]
+    assert hub.asked == ["whether it is there", (("some/set", "main"), {"split": "test", "revision": None})]
     assert (len(suite.items), suite.origin, suite.digest, suite.missing) == (7, "hub:some/set", None, None)
 
 

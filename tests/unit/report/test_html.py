@@ -114,6 +114,17 @@ def test_curation_shows_every_reason(report: dict[str, Any]) -> None:
     assert "503-178: 13-8=5 #335" in body(report)
 
 
+def test_limits_name_what_stands_on_somebodys_word(report: dict[str, Any]) -> None:
+    report["material"] = [
+        {"name": "sums.jsonl", "trusted": 0, "skills": {"add_2": 9}},
+        {"name": "chats.jsonl", "trusted": 3, "skills": {"manners": 3}},
+    ]
+    text = body(report)
+    assert "3 lessons of chats.jsonl stood on the word of whoever ran this campaign" in text
+    assert "manners was taught from files and not examined" in text
+    assert "of sums.jsonl" not in text
+
+
 def test_limits_name_what_nobody_taught(report: dict[str, Any]) -> None:
     text = body(report)
     assert "add_4 and sub_4 were taught to nobody and expected to fail: ada reached 1.2 % and 0.0 %" in text

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from tests.learning import preferences
 from tests.making import demonstration
 from tft.engines.encoding import PromptEncoder
+from tft.errors import StageError
 from tft.records import Example, Message
 from tft.training.rows import (
     IGNORED,
@@ -23,6 +25,7 @@ from tft.training.rows import (
     encode,
     encode_answers,
     encode_pair,
+    encode_verdicts,
 )
 
 if TYPE_CHECKING:
@@ -65,11 +68,41 @@ def test_of_a_pair_the_better_answer_comes_first(tokenizer: PreTrainedTokenizerB
     assert chosen.tokens[: chosen.start] == tuple(prompt)
 
 
+def test_a_verdict_has_one_answer_and_says_whether_it_is_right(tokenizer: PreTrainedTokenizerBase) -> None:
+    (pair,) = preferences(1)
+    right = replace(pair, kind="verdict", rejected=None)
+    wrong = replace(pair, kind="verdict", answer="")
+    (chosen, rejected), empty = encode_pair(pair, tokenizer), replace(pair, rejected="")
+    assert encode_verdicts(right, tokenizer) == [(chosen, True)]
+    assert encode_verdicts(wrong, tokenizer) == [(rejected, False)]
+    # A student may have written nothing.
+    assert [good for _, good in encode_verdicts(empty, tokenizer)] == [True, False]
+
+
+def test_a_pair_is_asked_with_the_whole_conversation(tokenizer: PreTrainedTokenizerBase) -> None:
+    (lesson,) = preferences(1)
+    asked = (Message("user", "7+5"), Message("assistant", "#12"), Message("user", lesson.item.question))
+    chosen, rejected = encode_pair(replace(lesson, asked=asked), tokenizer)
+    turns = [{"role": it.role, "content": it.content} for it in asked]
+    prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    for row, answer in ((chosen, lesson.answer), (rejected, lesson.rejected)):
+        assert tokenizer.decode(row.tokens[: row.start]) == prompt
+        assert tokenizer.decode(row.tokens[row.start :]) == f"{answer}</s>"
+
+
 def test_tokens_are_those_that_the_engine_asks_with(tokenizer: PreTrainedTokenizerBase) -> None:
     (row,) = encode([demonstration("27+58")], tokenizer)
     asked = tokenizer.apply_chat_template([{"role": "user", "content": "27+58"}], add_generation_prompt=True,
                                           tokenize=False)  # fmt: skip
     assert list(row.tokens[: row.start]) == tokenizer(asked, add_special_tokens=False)["input_ids"]
+
+
+def test_a_template_that_refuses_a_turn_says_what_to_do(tokenizer: PreTrainedTokenizerBase) -> None:
+    refusing = deepcopy(tokenizer)
+    refusing.chat_template = "{{ raise_exception('no system here') if messages[0]['role'] == 'system' }}"
+    turns = (Message("system", "Be brief."), Message("user", "7+5"), Message("assistant", "#12"))
+    with pytest.raises(StageError, match="cannot write system → user → assistant: no system here"):
+        encode([replace(demonstration("7+5"), examples=(Example(turns),))], refusing)
 
 
 def test_a_template_that_ends_questions_in_another_way_is_refused(
