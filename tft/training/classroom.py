@@ -28,9 +28,10 @@ from tft.student import write_checkpoint
 from tft.student.adapting import write_down
 from tft.student.models import adapt_model, load_base
 from tft.training.learner import Learner, Predictions
-from tft.training.loop import Course, TrainRequest, is_out_of_memory, matrix_products, train
+from tft.training.loop import Course, TrainRequest, matrix_products, train
 from tft.training.lora import NARROW
 from tft.training.rows import Row
+from tft.training.shortage import AtOnce, is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -293,6 +294,7 @@ class Seat(Learner):
         self._base = room.model.get_base_model()
         self.rescale = room.learner.rescale
         self._engine = TransformersEngine(self._base, room.tokenizer, "")
+        self.at_once = AtOnce()
 
     @property
     def weights(self) -> list[torch.nn.Parameter]:
