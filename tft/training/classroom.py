@@ -5,8 +5,8 @@ through the weight with that student's own product added to it, all in one batch
 and because no weight is shared, each student gets the gradients it would get alone. All else is its own: lessons,
 objectives, optimiser, learning rate, clipping. What is saved are ordinary PEFT adapters.
 
-Left out on purpose: dropout and DoRA in the adapters, and adapters of different rank or layers; those students are
-trained one by one.
+Left out on purpose: dropout and DoRA in the adapters, bases in four bits, and adapters of different rank or layers;
+those students are trained one by one.
 """
 
 from __future__ import annotations
@@ -59,12 +59,16 @@ class ClassResult:
 
 
 def may_sit_together(one: TrainRequest, other: TrainRequest) -> bool:
-    """Say whether two students can share a classroom: one base, and adapters of one shape without dropout and DoRA."""
+    """Say whether two students can share a classroom: one base, and adapters of one shape.
+
+    None of them may have dropout, DoRA, or a base in four bits.
+    """
     first, second = one.student.adapter, other.student.adapter
     return (
         isinstance(first, LoraAdapter)
         and isinstance(second, LoraAdapter)
         and first.dropout == 0.0
+        and first.quantize is None
         and not first.dora
         and first == second
         and one.student.base == other.student.base
@@ -94,7 +98,9 @@ def train_together(request: ClassRequest) -> ClassResult:
     """
     first = request.students[0]
     if not all(may_sit_together(first, other) for other in request.students):
-        raise StageError("these students cannot share a classroom: base or adapters differ, or have dropout or DoRA")
+        raise StageError(
+            "these students cannot share a classroom: base or adapters differ, or have dropout, DoRA or four bits"
+        )
     try:
         room = Classroom(request.students)
     except _OwnWayError:

@@ -28,7 +28,7 @@ from tft.student.adapting import write_down
 from tft.student.models import adapt
 from tft.training.learner import Learner
 from tft.training.objective import Objective, Setting, Step, Unit
-from tft.training.optimizers import PEAKS, Optimizers
+from tft.training.optimizers import Optimizers, peak_of
 from tft.training.shortage import is_out_of_memory
 from tft.training.snapshots import Progress, forget, restore, snapshot
 from tft.tutor import Scorer, TutorRef, open_tutor
@@ -117,7 +117,7 @@ class Course:
         beside = torch.nn.ModuleList(modules.values())
         self._weights = [*learner.weights, *beside.parameters()]
         usual = default_learning_rate(request.student.adapter.type, learner.model.config.hidden_size)
-        usual *= PEAKS.get(request.config.optimizer.type, 1.0)
+        usual *= peak_of(request.config.optimizer.type, request.student.adapter.type)
         self._peak = (request.learning_rate or usual) * request.learning_rate_scale
         self._optimizers = Optimizers(
             request.config.optimizer, self._weights, learner.tables, request.config.weight_decay
@@ -186,7 +186,7 @@ class Course:
             if rows is not None:
                 self._setting.note(f"{name}_at_once", rows)
         every = list(self.learner.model.parameters())
-        trainable = sum(weight.numel() for weight in self.learner.weights)
+        trainable = sum(map(_count, self.learner.weights))
         measures = {name: _ends(values) for name, values in sorted(self._setting.measures.items())}
         first = measures.get("loss answers")
         return Checkpoint(
@@ -197,7 +197,7 @@ class Course:
             steps=self._progress.steps,
             loss_first=None if first is None else first[0],
             loss_last=None if first is None else first[1],
-            trainable_share=trainable / sum(weight.numel() for weight in every),
+            trainable_share=trainable / sum(map(_count, every)),
             measures=measures,
             usage=sum(self._setting.used, Usage()),
         )
@@ -251,6 +251,12 @@ def _take_turns(planned: Mapping[str, Sequence[_Turn]]) -> list[_Turn]:
         ((place + 0.5) / len(turns), name, turn) for name, turns in planned.items() for place, turn in enumerate(turns)
     ]
     return [turn for *_, turn in sorted(placed, key=lambda it: it[:2])]
+
+
+def _count(weight: torch.nn.Parameter) -> int:
+    """Count the numbers of a weight; two of four bits share a byte."""
+    packed = getattr(weight, "quant_state", None)
+    return weight.numel() if packed is None else math.prod(packed.shape)
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:
