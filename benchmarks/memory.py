@@ -83,7 +83,9 @@ def run(options: list[str]) -> list[Row]:
         config = training(case)
         needed = estimate_training(shape, case.adapter, config.optimizer, load(case, config))
         ratio = needed.total / measured
-        print(name, measured, needed, f"{needed.total / 2**20:,.0f} MiB", f"{measured / 2**20:,.0f} MiB", f"{ratio:.2f}")
+        print(
+            name, measured, needed, f"{needed.total / 2**20:,.0f} MiB", f"{measured / 2**20:,.0f} MiB", f"{ratio:.2f}"
+        )
         rows.append(Row(name, case.what, ratio, "ratio", target=f"within {1 - WITHIN:.1f} and {1 + WITHIN:.1f}",
                         met=abs(ratio - 1) <= WITHIN, note=f"estimated {needed.total / 2**20:,.0f} MiB, "
                         f"measured {measured / 2**20:,.0f} MiB, {shape.weights / 1e6:.0f} M weights"))  # fmt: skip

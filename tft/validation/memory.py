@@ -25,7 +25,6 @@ and activations are there while a step is taken, keys and values while the stude
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -253,4 +252,4 @@ def told(size: float) -> str:
     >>> told(3 * 2**30), told(700 * 2**20)
     ('3.0 GiB', '0.7 GiB')
     """
-    return f"{math.ceil(10 * size / 2**30) / 10:.1f} GiB"
+    return f"{size / 2**30:.1f} GiB"
