@@ -51,9 +51,7 @@ def test_answers_are_written_when_gradients_are_gone() -> None:
     load = Load(rows=1, length=10, learned=4, written=1000, answer=50, referred=True)
     found = estimate_training(SMALL, LoraAdapter(r=2), SGDConfig(momentum=0.0), load)
     assert found.roll_outs == 4 * 1000 * (2 * 50 * 2 * 1 * 4 + 10 * 32)
-    assert (
-        found.reference == found.weights == 4 * (1448 + 2 * 2 * (16 + 12 + 12 + 16 + 3 * 24))
-    )
+    assert found.reference == found.weights == 4 * (1448 + 2 * 2 * (16 + 12 + 12 + 16 + 3 * 24))
     assert found.total == found.weights + found.reference + found.roll_outs + FRAMEWORK
 
 

@@ -202,7 +202,7 @@ class Learner:
         most = self._engine.batch_size
         with self.answering(), self._precision():
             self._engine.prefix = read_prefix(self.model)
-            written, fitted = in_parts(write, min(len(prompts), self.at_once.written or most))
+            written, fitted = in_parts(write, max(1, min(len(prompts), self.at_once.written or most)))
         self._engine.batch_size = most
         self.at_once.written = fitted or self.at_once.written
         return written

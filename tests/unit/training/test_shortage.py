@@ -115,6 +115,7 @@ def test_answers_stay_where_fewer_are_written_at_once(unsure: Learner, monkeypat
     unsure.sample(prompts, sampling, seeds)
     assert watch.written[8:] == [2, 2, 2, 2, 2, 1]
     assert unsure.at_once == AtOnce(written=2)
+    assert unsure.sample([], sampling, []) == []
 
 
 def about(name: str, unsure: Learner, abacus: Scorer) -> Callable[[], Any]:

@@ -240,6 +240,7 @@ def test_chance_is_where_it_was(interrupted: tuple[TrainRequest, Interruption]) 
     request, _ = interrupted
     told = json.loads((place(request) / "state.json").read_text())
     assert (told["turns"], told["steps"]) == (3, 3)
+    assert told["at_once"] == {"written": None, "read": None}
     torch.manual_seed(99)
     one = train(request).digest
     assert one == train(replace(request, folder_path=f"{request.folder_path}-again")).digest
