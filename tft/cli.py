@@ -69,6 +69,8 @@ def run(
         if as_json:
             _print_json(checked.as_record())
         raise UserError(*checked.problems)
+    for warning in checked.warnings:
+        click.echo(f"warning: {warning}", err=True)
     door = context.find_root().command
     assert isinstance(door, Door)
     door.logs, door.resumable = Path(checked.resolved["run_directory"]) / "logs", True
@@ -325,6 +327,8 @@ def _print_validation(checked: Validation) -> None:
     if checked.problems:
         click.echo(f"{len(checked.problems)} problem{'s' if len(checked.problems) > 1 else ''}; nothing was run")
         return
+    for warning in checked.warnings:
+        click.echo(f"{click.style('warning', fg='yellow')}  {warning}")
     for title, value in (("it uses", checked.resolved), ("it needs at most", checked.estimate)):
         click.echo(click.style(title, bold=True))
         for key, shown in _flat(value):

@@ -18,7 +18,7 @@ from tft.exams.examiner import SitRequest, sit
 from tft.library import fetch_weights, fingerprint_model, is_file, load_items
 from tft.statistics import wilson_interval
 from tft.student import StudentRef
-from tft.student.adapting import TEMPLATE
+from tft.student.adapting import BASE, TEMPLATE
 from tft.student.bottleneck import CONFIG
 
 if TYPE_CHECKING:
@@ -101,8 +101,9 @@ def find_student(library: Library, name: str) -> StudentRef:
         UserError: if it leads nowhere.
     """
     folder = Path(name.removeprefix("path:")).expanduser()
+    form = json.loads((folder / BASE).read_text(encoding="utf-8")) if is_file(folder / BASE) else {}
     for config, key, adapter in (
-        ("adapter_config.json", "base_model_name_or_path", LoraAdapter()),
+        ("adapter_config.json", "base_model_name_or_path", LoraAdapter(**form)),
         (CONFIG, "base", BottleneckAdapter()),
     ):
         if is_file(folder / config):

@@ -59,6 +59,9 @@ def _merge(library: Library, final: Path, folder: Path) -> None:
 
     student = find_student(library, str(final))
     model, tokenizer = load_base(student)
+    if getattr(model, "is_loaded_in_4bit", False):
+        # What the student was taught on: the rounded weights, at full width.
+        model = model.dequantize()
     model, prefix = settle(adapt_model(model, student, 0, training=False))
     if prefix is not None or student.adapter.type == "bottleneck":
         what = "bottleneck adapters are" if prefix is None else "what stands before the prompt is"

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tft.library import shipped
-from tft.validation import validate
+from tft.validation import content, validate
 
 from .planted import KEYS, plant
 
@@ -269,3 +269,16 @@ def test_the_size_of_a_batch_is_the_one_that_is_taught() -> None:
     from tft.config.campaign import LESSONS_A_BATCH
 
     assert getattr(shelf, "_BATCH", LESSONS_A_BATCH) == LESSONS_A_BATCH
+
+
+def test_what_needs_bitsandbytes_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path)
+    asked = ("students.0.adapter={type: lora, quantize: nf4}", "training.optimizer=adamw_8bit")
+    monkeypatch.setattr(content, "find_spec", lambda name: None)  # noqa: ARG005
+    problems = found(path, *asked)
+    assert set(problems) == {"students.0.adapter.quantize", "training.optimizer.type"}
+    assert all("[qlora]" in str(problem.remedy) for problem in problems.values())
+    # On a cluster that is joined, other machines have it or not.
+    assert not found(path, *asked, "cluster={type: ray, address: auto}")
+    monkeypatch.setattr(content, "find_spec", lambda name: name)
+    assert not found(path, *asked)

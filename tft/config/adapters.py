@@ -33,6 +33,9 @@ class LoraAdapter(Frozen):
     """Train the length of each weight's rows apart from their direction (Liu et al. 2024)."""
     rslora: bool = False
     """Divide the scale by the root of the rank instead of the rank (Kalajdzievski 2023)."""
+    quantize: Literal["nf4"] | None = None
+    """Keep the frozen weights of linear layers, all but the output head, in 4 bits (QLoRA, Dettmers et al. 2023); needs
+    the extra ``[qlora]``. None means as they are."""
 
 
 class PrefixAdapter(Frozen):

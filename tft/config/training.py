@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from tft.config._base import Frozen, Refusal, execution, name_to_type, refuse
+from tft.config.optimizers import AdamWConfig, Optimizer
 
 Share = Annotated[float, Field(gt=0)]
 
@@ -222,6 +223,8 @@ class TrainingConfig(Frozen):
     """Passes over the lessons of a cycle."""
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Rows an optimiser step; pairs count twice."""
+    optimizer: Optimizer = AdamWConfig()
+    """What moves the weights: ``adamw``, ``adamw_8bit``, ``adafactor``, ``muon`` or ``sgd``, or one with options."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the steps in which the learning rate rises."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01

@@ -10,11 +10,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+)
 from transformers.utils import logging as transformers_logging
 
 from tft.engines.decoder_only import DecoderOnly
@@ -47,7 +54,7 @@ _KIND = "transformers/philox"
 
 
 def load_model(
-    folder: Path | str, *, training: bool = False, chat_template: str | None = None
+    folder: Path | str, *, training: bool = False, chat_template: str | None = None, four_bits: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a language model and its tokenizer, with a chat template of one's own if one is given.
 
@@ -56,19 +63,27 @@ def load_model(
 
     On a CPU the weights are float32 and attention is eager: for short rows it is faster there than the fused
     kernel, and left-padding does not change greedy answers. On a GPU they are bfloat16 with fused attention where
-    the model has it, but for training: there small updates would be lost in bfloat16, and they stay float32.
+    the model has it, but for training: there small updates would be lost in bfloat16, and they stay float32. In four
+    bits are those of linear layers, all but the output head; products with them are in the numbers of the others.
+
+    Raises:
+        PrerequisiteError: if a decoder-only model brings no chat template, or bitsandbytes is needed and not there.
     """
     transformers_logging.disable_progress_bar()
     gpu = torch.cuda.is_available()
     name, revision = split_revision(str(folder))
     in_two = AutoConfig.from_pretrained(name, revision=revision or "main").is_encoder_decoder
+    dtype = torch.bfloat16 if gpu and not training else torch.float32
     model = (AutoModelForSeq2SeqLM if in_two else AutoModelForCausalLM).from_pretrained(
         name,
         revision=revision or "main",
         use_safetensors=True,
-        dtype=torch.bfloat16 if gpu and not training else torch.float32,
+        dtype=dtype,
         attn_implementation=None if gpu else "eager",
+        **({"quantization_config": _in_four_bits(dtype)} if four_bits else {}),
     )
+    if four_bits:
+        _keep_packed(model)
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or "main")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -82,6 +97,32 @@ def load_model(
             "for a tutor in engine.template.chat_template; `plain` puts turns one after the other"
         )
     return model.to("cuda" if gpu else "cpu").eval(), tokenizer
+
+
+def _in_four_bits(dtype: torch.dtype) -> BitsAndBytesConfig:
+    """Say how weights are kept: as normal floats of four bits, whose scales are in eight (Dettmers et al. 2023)."""
+    if find_spec("bitsandbytes") is None:
+        raise PrerequisiteError(
+            "adapter.quantize needs bitsandbytes, which is not installed: install the extra [qlora], or leave "
+            "quantize out"
+        )
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def _keep_packed(model: PreTrainedModel) -> None:
+    """Leave weights of four bits in the form they have.
+
+    On CPUs with AVX512-BF16, bitsandbytes 0.50 packs them anew when a model first answers, for a product that has no
+    gradient; a student that answers while it learns would learn nothing from there on, and nobody would say so.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ PEFT is imported where an adapter is: it takes seconds, which tutors and fully t
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
 
 TEMPLATE = "chat_template.jinja"
+BASE = "base.json"
 Prefix = list[tuple[torch.Tensor, torch.Tensor]]
 """Keys and values that stand before every prompt: one pair a layer, [1, heads, P, head size]."""
 
@@ -88,6 +90,9 @@ def write_down(
         save_bottlenecks(model, folder, adapter.width)
     else:
         model.save_pretrained(folder)
+    if isinstance(adapter, LoraAdapter) and adapter.quantize is not None:
+        # PEFT does not say on which form of the base it was learned.
+        (folder / BASE).write_text(json.dumps({"quantize": adapter.quantize}) + "\n", encoding="utf-8")
     if isinstance(adapter, FullAdapter):
         tokenizer.save_pretrained(folder)
     else:
@@ -101,6 +106,9 @@ def settle(model: PreTrainedModel | PeftModel) -> tuple[PreTrainedModel, Prefix 
         return model.eval(), None
     if model.active_peft_config.is_prompt_learning:
         return model.get_base_model().eval(), read_prefix(model)
+    if getattr(model.get_base_model(), "quantization_method", None) is not None:
+        # Weights that were rounded once more with the additions would answer as nobody was taught.
+        return model.get_base_model().eval(), None
     with warnings.catch_warnings():
         # The config of a T5 says that head and embeddings are one where they are not; PEFT notices when it merges.
         warnings.filterwarnings("ignore", message="Input and output embeddings are no longer tied")

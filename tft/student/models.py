@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tft.config.adapters import FullAdapter
+from tft.config.adapters import FullAdapter, LoraAdapter
 from tft.engines.encoding import find_template
 from tft.engines.transformers import TransformersEngine, load_model
 from tft.records import Attempt, Item, Message
@@ -48,7 +48,8 @@ def load_base(student: StudentRef, *, training: bool = True) -> tuple[PreTrained
     """Load what an adapter goes on; of a student whose weights are all trained, what it has learned."""
     learned = _learned(student) if isinstance(student.adapter, FullAdapter) else None
     template = find_template(student.chat_template)
-    return load_model(learned or student.base_path, training=training, chat_template=template)
+    four_bits = isinstance(student.adapter, LoraAdapter) and student.adapter.quantize is not None
+    return load_model(learned or student.base_path, training=training, chat_template=template, four_bits=four_bits)
 
 
 def adapt_model(

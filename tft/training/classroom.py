@@ -5,8 +5,8 @@ through the weight with that student's own product added to it, all in one batch
 and because no weight is shared, each student gets the gradients it would get alone. All else is its own: lessons,
 objectives, optimiser, learning rate, clipping. What is saved are ordinary PEFT adapters.
 
-Left out on purpose: dropout and DoRA in the adapters, and adapters of different rank or layers; those students are
-trained one by one.
+Left out on purpose: dropout and DoRA in the adapters, bases in four bits, and adapters of different rank or layers;
+those students are trained one by one.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from tft.student import write_checkpoint
 from tft.student.adapting import write_down
 from tft.student.models import adapt_model, load_base
 from tft.training.learner import Learner, Predictions
-from tft.training.loop import Course, TrainRequest, is_out_of_memory, matrix_products, train
+from tft.training.loop import Course, TrainRequest, matrix_products, train
 from tft.training.lora import NARROW
 from tft.training.rows import Row
+from tft.training.shortage import AtOnce, is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,12 +59,16 @@ class ClassResult:
 
 
 def may_sit_together(one: TrainRequest, other: TrainRequest) -> bool:
-    """Say whether two students can share a classroom: one base, and adapters of one shape without dropout and DoRA."""
+    """Say whether two students can share a classroom: one base, and adapters of one shape.
+
+    None of them may have dropout, DoRA, or a base in four bits.
+    """
     first, second = one.student.adapter, other.student.adapter
     return (
         isinstance(first, LoraAdapter)
         and isinstance(second, LoraAdapter)
         and first.dropout == 0.0
+        and first.quantize is None
         and not first.dora
         and first == second
         and one.student.base == other.student.base
@@ -93,7 +98,9 @@ def train_together(request: ClassRequest) -> ClassResult:
     """
     first = request.students[0]
     if not all(may_sit_together(first, other) for other in request.students):
-        raise StageError("these students cannot share a classroom: base or adapters differ, or have dropout or DoRA")
+        raise StageError(
+            "these students cannot share a classroom: base or adapters differ, or have dropout, DoRA or four bits"
+        )
     try:
         room = Classroom(request.students)
     except _OwnWayError:
@@ -288,6 +295,7 @@ class Seat(Learner):
         self._base = room.model.get_base_model()
         self.rescale = room.learner.rescale
         self._engine = TransformersEngine(self._base, room.tokenizer, "")
+        self.at_once = AtOnce()
 
     @property
     def weights(self) -> list[torch.nn.Parameter]:

@@ -94,9 +94,8 @@ class Distillation:
     def _score_sampled(
         self, written: list[Written], questions: list[str], answers: list[tuple[int, ...]]
     ) -> list[Scored]:
-        with self._setting.learner.answering():
-            predictions = self._setting.learner.predict([it.row for it in written])
-            own = np.split(predictions.logprobs().cpu().numpy(), np.cumsum([len(row) for row in answers])[:-1])
+        logprobs = self._setting.learner.ask([it.row for it in written], lambda found: found.logprobs())
+        own = np.split(logprobs.cpu().numpy(), np.cumsum([len(row) for row in answers])[:-1])
         if self._shared:
             given, usage = self._scorer.chosen(questions, answers)
             leads = [np.asarray(tutor, np.float32) - mine for tutor, mine in zip(given, own, strict=True)]

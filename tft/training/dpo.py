@@ -95,11 +95,7 @@ def margins(pairs: Pairs) -> torch.Tensor:
 
 def ask_reference(learner: Learner, rows: Sequence[Row], size: int) -> list[float]:
     """Give the log-probability of each answer under the student as it is now, in nats."""
-    said: list[float] = []
-    with learner.answering():
-        for start in range(0, len(rows), size):
-            predictions = learner.predict(rows[start : start + size])
-            said += predictions.by_row(predictions.logprobs()).tolist()
+    said: list[float] = learner.ask(rows, lambda found: found.by_row(found.logprobs()), size).tolist()
     return said
 
 

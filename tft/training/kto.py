@@ -64,11 +64,8 @@ class KTO:
     def steps(self, unit: list[Marked]) -> Iterator[Step]:
         """Estimate z on the whole batch, and make one step of it."""
         learner = self._setting.learner
-        with learner.answering():
-            predictions = learner.predict([row.elsewhere for row in unit])
-            ratios = predictions.by_row(predictions.logprobs()) - torch.tensor(
-                [row.elsewhere_reference for row in unit], device=learner.device
-            )
+        said = learner.ask([row.elsewhere for row in unit], lambda found: found.by_row(found.logprobs()))
+        ratios = said - torch.tensor([row.elsewhere_reference for row in unit], device=learner.device)
         z = max(0.0, ratios.mean().item())
         self._setting.note("kl", z)
         yield Step(unit, partial(_loss, self._config, z), len(unit))

@@ -23,6 +23,7 @@ from tft.student.adapting import read_prefix
 from tft.student.models import ask
 from tft.training.lora import merge_while_training, merged
 from tft.training.rows import IGNORED, Row, collate
+from tft.training.shortage import AtOnce, in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,6 +115,7 @@ class Learner:
         self._base = model.get_base_model() if hasattr(model, "peft_config") else model
         model.eval()
         self._engine = TransformersEngine(self._base, tokenizer, "", batch_size)
+        self.at_once = AtOnce()
         self.rescale = _find_rescaling(self._engine.architecture)
         merge_while_training(model)
         model.train()
@@ -122,6 +124,12 @@ class Learner:
     def weights(self) -> list[torch.nn.Parameter]:
         """What is trained."""
         return [weight for weight in self.model.parameters() if weight.requires_grad]
+
+    @property
+    def tables(self) -> list[torch.nn.Parameter]:
+        """What is looked up and not multiplied with: embeddings and prompts; and the output head."""
+        looked_up = [module for module in self.model.modules() if isinstance(module, torch.nn.Embedding)]
+        return [module.weight for module in (*looked_up, self._base.get_output_embeddings())]
 
     @property
     def device(self) -> torch.device:
@@ -196,10 +204,42 @@ class Learner:
         return torch.autocast("cuda", torch.bfloat16) if rounded else nullcontext()
 
     def sample(self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]) -> list[Sampled]:
-        """Go on after prompts, as the student is now."""
+        """Go on after prompts, as the student is now; with fewer side by side where memory runs out."""
+
+        def write(size: int) -> list[Sampled]:
+            self._engine.batch_size = size
+            return self._engine.sample(prompts, sampling, seeds)
+
+        most = self._engine.batch_size
         with self.answering(), self._precision():
             self._engine.architecture.prefix = read_prefix(self.model)
-            return self._engine.sample(prompts, sampling, seeds)
+            written, fitted = in_parts(write, max(1, min(len(prompts), self.at_once.written or most)))
+        self._engine.batch_size = most
+        self.at_once.written = fitted or self.at_once.written
+        return written
+
+    def ask(
+        self, rows: Sequence[Row], tell: Callable[[Predictions], torch.Tensor], size: int | None = None
+    ) -> torch.Tensor:
+        """Read rows as the student is now, without learning from them; fewer at once where memory runs out.
+
+        Args:
+            rows: at least one.
+            tell: makes numbers of what was expected, for every row or token of a part: [B, …] or [N, …].
+            size: rows that are read at once; None means all.
+
+        Returns:
+            The numbers of all parts, end to end.
+        """
+
+        def read(size: int) -> torch.Tensor:
+            starts = range(0, len(rows), size)
+            return torch.cat([tell(self.predict(rows[start : start + size])) for start in starts])
+
+        with self.answering():
+            said, fitted = in_parts(read, min(len(rows), size or len(rows), self.at_once.read or len(rows)))
+        self.at_once.read = fitted or self.at_once.read
+        return said
 
     def write_questions(self, questions: Sequence[str]) -> list[list[int]]:
         """Write questions as tokens, as they are asked, ready for the answer."""

@@ -1,6 +1,6 @@
 """The training loop: one student, its lessons of one cycle, one checkpoint.
 
-Each kind of lesson has an objective; their steps take turns, evenly spread over the cycle, under one AdamW with a
+Each kind of lesson has an objective; their steps take turns, evenly spread over the cycle, under one optimiser with a
 linear warm-up and a cosine to a twentieth. A loss or gradient that is not finite ends the stage before it touches a
 weight. Where memory runs out, fewer rows are in it at once, and the step stays what it is. From time to time all that
 the stage needs to go on is written down, so that one that was interrupted goes on from there, with the same result.
@@ -12,7 +12,7 @@ import math
 import random
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,8 @@ from tft.student.adapting import write_down
 from tft.student.models import adapt
 from tft.training.learner import Learner
 from tft.training.objective import Objective, Setting, Step, Unit
+from tft.training.optimizers import Optimizers, peak_of
+from tft.training.shortage import is_out_of_memory
 from tft.training.snapshots import Progress, forget, restore, snapshot
 from tft.tutor import Scorer, TutorRef, open_tutor
 
@@ -116,9 +118,10 @@ class Course:
         beside = torch.nn.ModuleList(modules.values())
         self._weights = [*learner.weights, *beside.parameters()]
         usual = default_learning_rate(request.student.adapter.type, learner.model.config.get_text_config().hidden_size)
+        usual *= peak_of(request.config.optimizer.type, request.student.adapter.type)
         self._peak = (request.learning_rate or usual) * request.learning_rate_scale
-        self._optimizer = torch.optim.AdamW(
-            self._weights, lr=self._peak, betas=(0.9, 0.98), weight_decay=request.config.weight_decay, fused=True
+        self._optimizers = Optimizers(
+            request.config.optimizer, self._weights, learner.tables, request.config.weight_decay
         )
         torch.manual_seed(request.seed)
         self._progress = Progress()
@@ -135,20 +138,19 @@ class Course:
         """Give the steps that are left; each is to be taken before the next is asked for."""
         # After the objectives are made: some of them look at the student as it came into the cycle.
         if self._snapshots:
-            restore(self._folder, self._request, self._weights, self._optimizer, self._progress, self._setting)
+            restore(self._folder, self._request, self._weights, self._optimizers, self._progress, self._setting)
             self.micro_batch = self._progress.micro_batch or self.micro_batch
         written = time.monotonic()
         for number in range(self._progress.turns, len(self._turns)):
             turn = self._turns[number]
             share = learning_rate_at(number, len(self._turns), self._request.config.warmup)
-            for group in self._optimizer.param_groups:
-                group["lr"] = self._peak * share * turn.rate
+            self._optimizers.set_rate(self._peak * share * turn.rate)
             for step in turn.objective.steps(turn.unit):
                 self._under_way = (step, turn.name)
                 yield step
             self._progress.turns = number + 1
             if self._snapshots and time.monotonic() - written > _SNAPSHOT_EVERY:
-                snapshot(self._folder, self._request, self._weights, self._optimizer, self._progress, self._setting)
+                snapshot(self._folder, self._request, self._weights, self._optimizers, self._progress, self._setting)
                 written = time.monotonic()
 
     def part(self, step: Step) -> int:
@@ -171,8 +173,7 @@ class Course:
                 f"{self._request.student.id}: the loss is {loss} and the gradient's norm {norm.item()} at step "
                 f"{self._progress.steps}; nothing was saved. Lower students.learning_rate (peak now {self._peak:g})"
             )
-        self._optimizer.step()
-        self._optimizer.zero_grad()
+        self._optimizers.step()
         self._setting.note(f"loss {name}", loss)
         for row in step.rows:
             self._progress.tokens[row.skill] += len(row.tokens)
@@ -180,15 +181,18 @@ class Course:
     def halve(self, size: int) -> None:
         """Have fewer rows in memory from now on, and forget the gradients of the step under way."""
         assert self._under_way is not None
-        self._optimizer.zero_grad()
+        self._optimizers.zero_grad()
         self.micro_batch = self._progress.micro_batch = max(self._under_way[0].together, size // 2)
         self._setting.note("micro_batch", self.micro_batch)
 
     def end(self, digest: str) -> Checkpoint:
         """Sum the course up, when its checkpoint is written."""
         forget(self._folder)
+        for name, rows in asdict(self.learner.at_once).items():
+            if rows is not None:
+                self._setting.note(f"{name}_at_once", rows)
         every = list(self.learner.model.parameters())
-        trainable = sum(weight.numel() for weight in self.learner.weights)
+        trainable = sum(map(_count, self.learner.weights))
         measures = {name: _ends(values) for name, values in sorted(self._setting.measures.items())}
         first = measures.get("loss answers")
         return Checkpoint(
@@ -199,7 +203,7 @@ class Course:
             steps=self._progress.steps,
             loss_first=None if first is None else first[0],
             loss_last=None if first is None else first[1],
-            trainable_share=trainable / sum(weight.numel() for weight in every),
+            trainable_share=trainable / sum(map(_count, every)),
             measures=measures,
             usage=sum(self._setting.used, Usage()),
         )
@@ -254,10 +258,10 @@ def _take_turns(planned: Mapping[str, Sequence[_Turn]]) -> list[_Turn]:
     return [turn for *_, turn in sorted(placed, key=lambda it: it[:2])]
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Say whether memory ran out."""
-    # On a CPU it is a plain RuntimeError, known by its words.
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def _count(weight: torch.nn.Parameter) -> int:
+    """Count the numbers of a weight; two of four bits share a byte."""
+    packed = getattr(weight, "quant_state", None)
+    return weight.numel() if packed is None else math.prod(packed.shape)
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:

@@ -95,9 +95,7 @@ class Policy:
         """Ask the reference about rows, where there is one."""
         if self._reference is None or not rows:
             return [None] * len(rows)
-        with self._reference.answering():
-            logprobs = self._reference.predict(rows).logprobs(self.config.temperature)
-        return by_rows(rows, logprobs)
+        return by_rows(rows, self._reference.ask(rows, lambda found: found.logprobs(self.config.temperature)))
 
     def weight(self, rows: Sequence[Row]) -> float:
         """Say what the loss over rows is divided by."""

@@ -65,11 +65,8 @@ class PPO:
 
     def _value_rows(self, unit: list[Lesson]) -> list[Valued]:
         rows, rewards_QG = self._policy.play(unit)
-        learner = self._setting.learner
-        with learner.answering():
-            predictions = learner.predict(rows)
-            before = by_rows(rows, predictions.logprobs(self._config.temperature))
-            values = by_rows(rows, self._value(predictions.states_NH.float())[:, 0])
+        said_N2 = self._setting.learner.ask(rows, self._look)
+        before, values = by_rows(rows, said_N2[:, 0]), by_rows(rows, said_N2[:, 1])
         advantages = [
             gae(reward, value, self._config.discount, self._config.gae)
             for reward, value in zip(rewards_QG.flatten().tolist(), values, strict=True)
@@ -81,6 +78,11 @@ class PPO:
             Valued(row.tokens, row.start, row.skill, (it - centre) / spread, was, reference, value, it + value)
             for row, it, was, reference, value in zip(rows, advantages, before, references, values, strict=True)
         ]
+
+    def _look(self, predictions: Predictions) -> torch.Tensor:
+        """Give the log-probability of every token, and what the value head expects there; [N, 2]."""
+        values_N = self._value(predictions.states_NH.float())[:, 0]
+        return torch.stack([predictions.logprobs(self._config.temperature), values_N], 1)
 
     def _loss(self, predictions: Predictions) -> torch.Tensor:
         """Add the value head's loss to the policy's: half the square of its error, clipped like the ratio."""

@@ -1,6 +1,6 @@
 """Where a training stage was, so that one that was interrupted goes on from there and ends the same.
 
-A snapshot lies beside the place of the checkpoint: what is trained, the optimiser's moments, the state of chance and
+A snapshot lies beside the place of the checkpoint: what is trained, what the optimiser keeps, the state of chance and
 how far the stage had come. One that belongs to another request, or is damaged, is not used.
 """
 
@@ -10,22 +10,24 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load_file, save_file
 
 from tft.records import Usage, digest, dump
 from tft.records import load as load_record
+from tft.training.shortage import AtOnce
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from tft.training.objective import Setting
+    from tft.training.optimizers import Optimizers
 
-_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+_KEPT = "optimizer/"
 
 
 @dataclass
@@ -55,66 +57,79 @@ def _name(request: Any) -> str:
 
 
 def snapshot(
-    folder: Path, request: Any, weights: Sequence[torch.nn.Parameter], optimizer: torch.optim.Optimizer,
+    folder: Path, request: Any, weights: Sequence[torch.nn.Parameter], optimizers: Optimizers,
     progress: Progress, setting: Setting,
 ) -> None:  # fmt: skip
     """Write down where a stage is, all or nothing."""
     tensors = {"chance": torch.get_rng_state()}
     if torch.cuda.is_available():
         tensors["chance of the GPU"] = torch.cuda.get_rng_state()
-    for number, weight in enumerate(weights):
-        tensors[f"{number}"] = weight.detach().cpu().contiguous()
-        for name in _MOMENTS:
-            if weight in optimizer.state:
-                tensors[f"{number}.{name}"] = optimizer.state[weight][name].detach().cpu().contiguous()
-    body = save(tensors)
-    told = {
-        "request": _name(request), "sha256": hashlib.sha256(body).hexdigest(), "turns": progress.turns,
-        "micro_batch": progress.micro_batch,
-        "steps": progress.steps, "tokens": dict(progress.tokens), "measures": setting.measures,
-        "asked": dict(setting.asked), "used": [dump(it) for it in setting.used],
-    }  # fmt: skip
+    kept, numbers = optimizers.state()
+    tensors |= {f"{number}": weight.detach() for number, weight in enumerate(weights)}
+    tensors |= {f"{_KEPT}{name}": it for name, it in kept.items()}
     place = _place(folder)
     aside = place.with_name(f"{place.name}.new")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    (aside / "state.safetensors").write_bytes(body)
+    # From where they lie, so that memory need not hold them twice.
+    save_file(_apart(tensors), aside / "state.safetensors")
+    told = {
+        "request": _name(request), "sha256": _digest(aside / "state.safetensors"), "turns": progress.turns,
+        "micro_batch": progress.micro_batch, "at_once": asdict(setting.learner.at_once), "numbers": numbers,
+        "steps": progress.steps, "tokens": dict(progress.tokens), "measures": setting.measures,
+        "asked": dict(setting.asked), "used": [dump(it) for it in setting.used],
+    }  # fmt: skip
     (aside / "state.json").write_text(json.dumps(told), encoding="utf-8")
     shutil.rmtree(place, ignore_errors=True)
     aside.rename(place)
 
 
+def _apart(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copy tensors that share their memory with another; a file has each of its own."""
+    known: set[int] = set()
+    told = {}
+    for name, tensor in tensors.items():
+        plain = tensor.cpu().contiguous()
+        told[name] = plain.clone() if plain.data_ptr() in known else plain
+        known.add(plain.data_ptr())
+    return told
+
+
 def restore(
-    folder: Path, request: Any, weights: Sequence[torch.nn.Parameter], optimizer: torch.optim.Optimizer,
+    folder: Path, request: Any, weights: Sequence[torch.nn.Parameter], optimizers: Optimizers,
     progress: Progress, setting: Setting,
 ) -> bool:  # fmt: skip
     """Go back to where a stage was; say whether there was anything to go back to."""
     place = _place(folder)
     try:
         told = json.loads((place / "state.json").read_text(encoding="utf-8"))
-        body = (place / "state.safetensors").read_bytes()
-        whole = told["request"] == _name(request) and told["sha256"] == hashlib.sha256(body).hexdigest()
+        whole = told["request"] == _name(request) and told["sha256"] == _digest(place / "state.safetensors")
     except (OSError, ValueError, KeyError, TypeError):
         return False
     if not whole:
         return False
-    tensors = load(body)
+    tensors = load_file(place / "state.safetensors")
     with torch.no_grad():
         for number, weight in enumerate(weights):
             weight.copy_(tensors[f"{number}"])
-            kept = {name: tensors[f"{number}.{name}"] for name in _MOMENTS if f"{number}.{name}" in tensors}
-            if kept:
-                optimizer.state[weight] = {name: it.to(weight.device) for name, it in kept.items()}
+    kept = {name.removeprefix(_KEPT): it.clone() for name, it in tensors.items() if name.startswith(_KEPT)}
+    optimizers.restore({**kept, **told["numbers"]})
     torch.set_rng_state(tensors["chance"])
     if "chance of the GPU" in tensors:
         torch.cuda.set_rng_state(tensors["chance of the GPU"])
     progress.turns, progress.steps = told["turns"], told["steps"]
     progress.tokens = Counter(told["tokens"])
     progress.micro_batch = told["micro_batch"]
+    setting.learner.at_once = AtOnce(**told["at_once"])
     setting.measures.update(told["measures"])
     setting.asked.update(told["asked"])
     setting.used.extend(load_record(Usage, it) for it in told["used"])
     return True
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def forget(folder: Path) -> None:

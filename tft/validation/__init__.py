@@ -34,11 +34,13 @@ class Validation:
     """What each name became."""
     estimate: dict[str, Any]
     """What the campaign will need at most."""
+    warnings: tuple[Problem, ...] = ()
+    """What may go wrong, and is run all the same."""
 
     def as_record(self) -> dict[str, Any]:
         """Give it in the form ``tft validate --json`` prints."""
-        errors = [asdict(problem) for problem in self.problems]
-        return {"errors": errors, "resolved": self.resolved, "estimate": self.estimate}
+        errors, warnings = ([asdict(it) for it in found] for found in (self.problems, self.warnings))
+        return {"errors": errors, "warnings": warnings, "resolved": self.resolved, "estimate": self.estimate}
 
 
 def validate(path: Path, overrides: Sequence[str] = (), out: Path | None = None) -> Validation:
@@ -59,14 +61,16 @@ def validate(path: Path, overrides: Sequence[str] = (), out: Path | None = None)
     check_architectures(draft, content, uses, problems)
     folder = out or Path("runs") / draft.config.campaign
     _check_folder(folder, "--out" if out is not None else "runs", problems)
-    needed = estimate(draft, content, uses, problems)
+    placement, share = _placement(draft, content, problems)
+    warnings: list[Problem] = []
+    needed = estimate(draft, content, uses, share, problems, warnings)
     resolved = {
         "config": str(path),
         **_resolved(draft, content, uses),
-        "placement": _placement(draft, content, problems),
+        "placement": placement,
         "run_directory": str(folder.absolute()),
     }
-    return Validation(tuple(dict.fromkeys(problems)), resolved, needed)
+    return Validation(tuple(dict.fromkeys(problems)), resolved, needed, tuple(warnings))
 
 
 def _check_folder(folder: Path, key: str, problems: list[Problem]) -> None:
@@ -80,18 +84,18 @@ def _check_folder(folder: Path, key: str, problems: list[Problem]) -> None:
         problems.append(Problem(f"the run directory cannot be made: {place} {what}", None, key, str(folder), remedy))
 
 
-def _placement(draft: Draft, content: Content, problems: list[Problem]) -> str | None:
-    """Say who gets which GPU of this machine; a cluster that is joined is asked when it is."""
+def _placement(draft: Draft, content: Content, problems: list[Problem]) -> tuple[str | None, float]:
+    """Say who gets which GPU of this machine, and what each student has; a cluster that is joined is asked later."""
     cluster, engine = draft.config.cluster, engine_of(draft, content)
     if cluster.type == "inline":
-        return "all in one process, on its first GPU where it sees one"
+        return "all in one process, on its first GPU where it sees one", float(gpus_here() > 0)
     if cluster.address is not None:
-        return f"worked out when the cluster at {cluster.address} is joined"
+        return f"worked out when the cluster at {cluster.address} is joined", 0.0
     if engine is None:
-        return None
+        return None, 0.0
     students = len(draft.config.students)
     placed = collect(problems, lambda: share_out(cluster, engine, students, [gpus_here()]))
-    return placed.told(students) if placed is not None else None
+    return (placed.told(students), placed.student) if placed is not None else (None, 0.0)
 
 
 def _resolved(draft: Draft, content: Content, uses: list[Use]) -> dict[str, Any]:

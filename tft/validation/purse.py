@@ -1,28 +1,26 @@
 """What a campaign will need at most: tutor tokens, examined items, memory. Upper bounds, and called so.
 
-Left out on purpose: time, which depends on the machine, and the memory of activations, which depends on lengths.
+Left out on purpose: time, which depends on the machine.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
-from tft.config.adapters import FullAdapter
 from tft.config.campaign import LESSONS_A_BATCH, CampaignConfig
 from tft.errors import PrerequisiteError, Problem
 from tft.tutor.allowance import cost_of
 from tft.tutor.prompts import compile_prompt, find_prompt, read_prompt
 from tft.tutor.values import longest_values, roles_asked
+from tft.validation.machine import Lengths, estimate_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from tft.config import TutorCard
     from tft.config.campaign import Price
@@ -31,10 +29,6 @@ if TYPE_CHECKING:
     from tft.validation.draft import Draft
     from tft.validation.models import Use
 
-_BYTES = 4
-"""A weight in float32."""
-_TRAINED = 4
-"""Weight, gradient and two moments of the optimiser, for every weight that is trained."""
 _TEMPLATE = 32
 """Tokens that a chat template puts around a question, at most."""
 _ASSUMES = (
@@ -65,27 +59,39 @@ class _Use:
         return _Use(self.prompt * times, self.completion * times, self.requests * times)
 
 
-def estimate(draft: Draft, content: Content, uses: list[Use], problems: list[Problem]) -> dict[str, Any]:
-    """Estimate what a campaign needs, and check its purse against one batch of lessons; null where it is unknown."""
+def estimate(
+    draft: Draft, content: Content, uses: list[Use], share: float, problems: list[Problem], warnings: list[Problem]
+) -> dict[str, Any]:
+    """Estimate what a campaign needs, and check its purse against one batch of lessons; null where it is unknown.
+
+    Args:
+        draft: the config.
+        content: what its names led to.
+        uses: models, and where they lie.
+        share: of a GPU that each student has.
+        problems: gets what cannot work.
+        warnings: gets what may not.
+    """
     worst = _worst_requests(content, draft.config.tuition.methods, problems)
     tokens = None if worst is None else _calls(draft, content, worst, problems)
     folders = {use.who: use.folder for use in uses}
-    students = draft.config.students if draft.whole else ()
+    lengths = None if worst is None else _lengths(draft.config, content, worst)
     return {
         "tutor_tokens": tokens,
         "items_examined": _examined(draft.config, content) if draft.whole and content.held else None,
-        "memory_bytes": {
-            "tutor": _weights(folders.get("tutor"), 1),
-            "students": {
-                student.id: _weights(
-                    folders.get(f"students.{place}.model"), _TRAINED if isinstance(student.adapter, FullAdapter) else 1
-                )
-                for place, student in enumerate(students)
-            },
-            "machine": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-            "assumes": "float32; full training keeps gradients and two moments a weight; activations come on top",
-        },
+        "memory_bytes": estimate_memory(draft, folders, lengths, share, problems, warnings),
     }
+
+
+def _lengths(config: CampaignConfig, content: Content, worst: dict[Role, _Use]) -> Lengths:
+    """Give the longest rows there can be: a question and its work, or a criticism with what was asked for it."""
+    asked = max(len(it.question) for held in content.held.values() for it in held) + _TEMPLATE
+    work = max(config.exams.max_tokens, worst["demonstrator"].completion if "demonstrator" in worst else 0)
+    row, learned = asked + work, work
+    if "critic" in worst:
+        said = worst["critic"]
+        row, learned = max(row, said.prompt + _TEMPLATE + said.completion), max(learned, said.completion)
+    return Lengths(row, learned, asked + config.exams.max_tokens)
 
 
 def _worst_requests(content: Content, methods: str, problems: list[Problem]) -> dict[Role, _Use] | None:
@@ -177,21 +183,3 @@ def _examined(config: CampaignConfig, content: Content) -> dict[str, int]:
     cycle = sizes["probe"] + sizes["check"]
     student = config.tuition.cycles * cycle + sizes["check"] + 2 * (sizes["final"] + whole)
     return {"student_and_cycle": cycle, "campaign_at_most": student * len(config.students)}
-
-
-def _weights(folder: str | None, factor: int) -> int | None:
-    """Count the bytes of a model's weights in float32, times what training keeps for each; None if unknown."""
-    paths = sorted(Path(folder).glob("*.safetensors")) if folder is not None else []
-    counts = [_count(path) for path in paths]
-    return None if not counts or None in counts else sum(filter(None, counts)) * _BYTES * factor
-
-
-def _count(path: Path) -> int | None:
-    """Count the weights of a safetensors file from its header; None where it is none."""
-    try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(size, path.stat().st_size)))
-        return sum(int(math.prod(entry["shape"])) for name, entry in header.items() if name != "__metadata__")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None

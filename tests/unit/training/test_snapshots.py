@@ -17,6 +17,7 @@ from tests.making import demonstration
 from tft.config.adapters import BottleneckAdapter, FullAdapter, LoraAdapter, PrefixAdapter
 from tft.config.campaign import TransformersEngineConfig
 from tft.config.cards import GraderConfig
+from tft.config.optimizers import AdafactorConfig, AdamW8bitConfig, MuonConfig, SGDConfig
 from tft.config.training import (
     DistillationConfig,
     DPOConfig,
@@ -52,7 +53,10 @@ def make(ada: StudentRef, abacus: TutorRef) -> Make:
     """Give a way to make a request of some objectives."""
 
     def request(folder: Path, lessons: Any = ANSWERS, adapter: Any = LORA, **objectives: Any) -> TrainRequest:
-        config = TrainingConfig(epochs=2, batch_size=8, precision="full", objectives=ObjectivesConfig(**objectives))
+        config = TrainingConfig(
+            epochs=2, batch_size=8, precision="full", optimizer=objectives.pop("optimizer", "adamw"),
+            objectives=ObjectivesConfig(**objectives),
+        )  # fmt: skip
         return TrainRequest(
             replace(ada, adapter=adapter), tuple(lessons), config, 3e-3, 1.0, 3, str(folder), 24,
             GraderConfig(type="numeric", marker="#"), abacus,
@@ -73,6 +77,14 @@ STAGES: dict[str, dict[str, Any]] = {
                      "feedback": DistillationConfig(epochs=2, steps_a_roll_out=2, temperature=2.0)},
     "sampled": {"lessons": practices(12, "add_2", "feedback"),
                 "feedback": DistillationConfig(divergence="sampled", epochs=2)},
+    "adafactor": {"adapter": FullAdapter(), "optimizer": AdafactorConfig()},
+    "muon": {"adapter": FullAdapter(), "optimizer": MuonConfig()},
+    "muon, where no weight is a matrix": {"adapter": PrefixAdapter(tokens=2), "optimizer": MuonConfig()},
+    "muon, of what a value head is": {"lessons": practices(8, "add_1"), "practice": PPOConfig(**HOT),
+                                      "optimizer": MuonConfig()},
+    "sgd": {"adapter": DROPOUT, "optimizer": SGDConfig()},
+    "sgd, without momentum": {"adapter": DROPOUT, "optimizer": SGDConfig(momentum=0.0)},
+    "adamw in 8 bits": {"adapter": FullAdapter(), "optimizer": AdamW8bitConfig()},
     "all together": {
         "lessons": [*ANSWERS[:6], *preferences(4), *practices(6), *practices(4, "add_2", "feedback")],
         "adapter": DROPOUT, "practice": PPOConfig(**HOT),
@@ -104,6 +116,8 @@ class Interruption:
 def test_a_stage_that_was_interrupted_ends_the_same(
     options: dict[str, Any], make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if isinstance(options.get("optimizer"), AdamW8bitConfig):
+        pytest.importorskip("bitsandbytes", reason="the extra [qlora] is not installed")
     whole = train(make(tmp_path / "whole", **options))
     assert whole.steps >= 4
     watch = Interruption(monkeypatch, whole.steps - 1)
@@ -186,6 +200,7 @@ OTHERS: dict[str, Callable[[TrainRequest], TrainRequest]] = {
     "order of lessons": lambda it: replace(it, lessons=it.lessons[::-1]),
     "base": lambda it: replace(it, student=replace(it.student, base="other")),
     "epochs": lambda it: differently(it, epochs=1),
+    "optimiser": lambda it: differently(it, optimizer=SGDConfig()),
     "objective": lambda it: differently(it, objectives=ObjectivesConfig(answers={"type": "supervised", "rate": 0.5})),  # type: ignore[arg-type]
     "rank": lambda it: replace(it, student=replace(it.student, adapter=LoraAdapter(r=8, dropout=0.2))),
     "scale": lambda it: replace(it, student=replace(it.student, adapter=LoraAdapter(r=4, dropout=0.2, alpha=1.0))),
@@ -225,6 +240,7 @@ def test_chance_is_where_it_was(interrupted: tuple[TrainRequest, Interruption]) 
     request, _ = interrupted
     told = json.loads((place(request) / "state.json").read_text())
     assert (told["turns"], told["steps"]) == (3, 3)
+    assert told["at_once"] == {"written": None, "read": None}
     torch.manual_seed(99)
     one = train(request).digest
     assert one == train(replace(request, folder_path=f"{request.folder_path}-again")).digest

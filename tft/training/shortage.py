@@ -1,0 +1,53 @@
+"""Where memory runs out while nothing is learned: fewer rows are written or read at once, and the answers stay.
+
+Every row is drawn from a seed of its own and read by itself, so that parting them changes the last bit of a number at
+most. Steps of the optimiser are parted in the loop, because there gradients are added up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class AtOnce:
+    """Rows that fit into memory side by side, as far as it is known."""
+
+    written: int | None = None
+    """None means as many as the engine takes."""
+    read: int | None = None
+    """None means all that are asked for."""
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Say whether memory ran out."""
+    # On a CPU it is a plain RuntimeError, known by its words.
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def in_parts(call: Callable[[int], Result], size: int) -> tuple[Result, int | None]:
+    """Call with a number of rows, and with half as many each time that memory runs out.
+
+    Returns:
+        What came, and how many rows fitted where it was fewer than asked for.
+
+    Raises:
+        RuntimeError: if a single row does not fit, and whatever else the call raises.
+    """
+    fitted = None
+    while True:
+        try:
+            return call(size), fitted
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or size == 1:
+                raise
+        # Outside of the handler, because what had been allocated hangs on the error.
+        size = fitted = size // 2
