@@ -310,6 +310,13 @@ class CampaignConfig(Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _workers_can_be_started(self) -> CampaignConfig:
+        if self.training.workers > 1 and self.cluster.type == "inline":
+            message = f"is one process, and training.workers asks for {self.training.workers}"
+            refuse([Refusal(("cluster", "type"), "inline", message, "take cluster: ray, or training.workers: 1")])
+        return self
+
     def identity(self) -> dict[str, Any]:
         """Give what decides the result: all but execution, and but the limits that may be raised."""
         whole = super().identity()

@@ -241,3 +241,16 @@ class TrainingConfig(Frozen):
     is, but for the last bit of a sum, and so this is part of the identity."""
     checkpoint_activations: bool = execution(False)
     """Compute activations again in the backward pass instead of keeping them: slower, in less memory."""
+    workers: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Processes that train a student together, each on its share of the rows of a step, on a GPU of its own where there
+    are any. They learn what one learns, but for the last bit of a sum, and so this is part of the identity."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """How several workers share a student. ``ddp``: each has all of it. ``fsdp``: weights, gradients and moments lie in
+    shards, one a worker, so that larger students fit; slower where they would fit anyway."""
+
+    @model_validator(mode="after")
+    def _train_one_way(self) -> TrainingConfig:
+        if self.classroom and self.workers > 1:
+            message = "cannot be shared by several workers"
+            refuse([Refusal(("classroom",), True, message, "leave out training.workers, or the classroom")])
+        return self

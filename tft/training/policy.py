@@ -65,7 +65,10 @@ class Policy:
     def play(self, lessons: Sequence[Lesson]) -> tuple[list[Row], torch.Tensor]:
         """Let the student answer each question as often as a group is large; give rows and rewards [Q, group]."""
         written = write(lessons, self.setting, self.config.temperature, times=self.config.group)
-        rewards = [self._grade(it.item, it.text, it.finished).score for it in written]
+        # What a grader runs may end differently another time, and all workers must go on alike.
+        rewards = self.setting.workers.first(
+            lambda: [self._grade(it.item, it.text, it.finished).score for it in written]
+        )
         self.setting.note("reward", sum(rewards) / len(rewards))
         return [it.row for it in written], torch.tensor(rewards).view(-1, self.config.group)
 

@@ -18,6 +18,7 @@ from safetensors.torch import load, save
 
 from tft.records import Usage, digest, dump
 from tft.records import load as load_record
+from tft.training.gradients import placed, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,15 +59,28 @@ def snapshot(
     folder: Path, request: Any, weights: Sequence[torch.nn.Parameter], optimizer: torch.optim.Optimizer,
     progress: Progress, setting: Setting,
 ) -> None:  # fmt: skip
-    """Write down where a stage is, all or nothing."""
-    tensors = {"chance": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        tensors["chance of the GPU"] = torch.cuda.get_rng_state()
+    """Write down where a stage is, all or nothing; all workers take part, and the first of them writes."""
+    tensors: dict[str, torch.Tensor] = {}
+    for rank, chance in enumerate(setting.workers.gather(_chance())):
+        tensors |= {f"{name} {rank}": state for name, state in chance.items()}
     for number, weight in enumerate(weights):
-        tensors[f"{number}"] = weight.detach().cpu().contiguous()
+        tensors[f"{number}"] = whole(weight)
         for name in _MOMENTS:
             if weight in optimizer.state:
-                tensors[f"{number}.{name}"] = optimizer.state[weight][name].detach().cpu().contiguous()
+                tensors[f"{number}.{name}"] = whole(optimizer.state[weight][name])
+    setting.workers.first(lambda: _write(_place(folder), tensors, request, progress, setting))
+
+
+def _chance() -> dict[str, torch.Tensor]:
+    chance = {"chance": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        chance["chance of the GPU"] = torch.cuda.get_rng_state()
+    return chance
+
+
+def _write(
+    place: Path, tensors: dict[str, torch.Tensor], request: Any, progress: Progress, setting: Setting
+) -> None:  # fmt: skip
     body = save(tensors)
     told = {
         "request": _name(request), "sha256": hashlib.sha256(body).hexdigest(), "turns": progress.turns,
@@ -74,7 +88,6 @@ def snapshot(
         "steps": progress.steps, "tokens": dict(progress.tokens), "measures": setting.measures,
         "asked": dict(setting.asked), "used": [dump(it) for it in setting.used],
     }  # fmt: skip
-    place = _place(folder)
     aside = place.with_name(f"{place.name}.new")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -101,13 +114,17 @@ def restore(
     tensors = load(body)
     with torch.no_grad():
         for number, weight in enumerate(weights):
-            weight.copy_(tensors[f"{number}"])
+            weight.copy_(placed(tensors[f"{number}"], weight))
             kept = {name: tensors[f"{number}.{name}"] for name in _MOMENTS if f"{number}.{name}" in tensors}
             if kept:
-                optimizer.state[weight] = {name: it.to(weight.device) for name, it in kept.items()}
-    torch.set_rng_state(tensors["chance"])
-    if "chance of the GPU" in tensors:
-        torch.cuda.set_rng_state(tensors["chance of the GPU"])
+                # The number of steps is one number, and whole everywhere.
+                optimizer.state[weight] = {
+                    name: placed(it, weight) if it.dim() else it.to(weight.device) for name, it in kept.items()
+                }
+    rank = setting.workers.rank
+    torch.set_rng_state(tensors[f"chance {rank}"])
+    if f"chance of the GPU {rank}" in tensors:
+        torch.cuda.set_rng_state(tensors[f"chance of the GPU {rank}"])
     progress.turns, progress.steps = told["turns"], told["steps"]
     progress.tokens = Counter(told["tokens"])
     progress.micro_batch = told["micro_batch"]
