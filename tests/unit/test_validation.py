@@ -245,6 +245,29 @@ def test_memory_is_read_from_the_headers_of_the_weights(tmp_path: Path) -> None:
     full = validate(write(tmp_path)).estimate["memory_bytes"]
     lora = validate(tmp_path / "mine.yaml", ["students.0.adapter=lora"]).estimate["memory_bytes"]
     assert full["students"]["ada"] == 4 * lora["students"]["ada"] == 4 * full["tutor"] > 0
+    parted = validate(tmp_path / "mine.yaml", ["training.workers=3", "training.parallel=fsdp"]).estimate["memory_bytes"]
+    assert parted["students"]["ada"] == 2 * full["tutor"]
+
+
+@pytest.mark.parametrize(("settings", "key"), [
+    (["training.workers=2", "cluster=inline"], "cluster"),
+    (["training.workers=2", "training.classroom=true"], "training.classroom"),
+    (["training.parallel=fsdp"], "training.parallel"),
+])  # fmt: skip
+def test_workers_that_cannot_be_are_refused(tmp_path: Path, settings: list[str], key: str) -> None:
+    (problem,) = validate(write(tmp_path), settings).problems
+    assert problem.key == key
+    assert problem.remedy
+
+
+def test_workers_are_placed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert validate(path, ["training.workers=2"]).resolved["placement"] == "all on CPUs, 2 workers a student"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    assert "each of 2 workers of 1 students 1 GPU" in validate(path, ["training.workers=2"]).resolved["placement"]
+    (problem,) = validate(path, ["training.workers=3"]).problems
+    assert problem.key == "training.workers"
 
 
 def test_a_run_directory_that_cannot_be_made_is_a_problem(tmp_path: Path) -> None:

@@ -249,8 +249,11 @@ class TrainingConfig(Frozen):
     shards, one a worker, so that larger students fit; slower where they would fit anyway."""
 
     @model_validator(mode="after")
-    def _train_one_way(self) -> TrainingConfig:
+    def _can_be_shared(self) -> TrainingConfig:
         if self.classroom and self.workers > 1:
             message = "cannot be shared by several workers"
             refuse([Refusal(("classroom",), True, message, "leave out training.workers, or the classroom")])
+        if self.parallel == "fsdp" and self.workers == 1:
+            message = "parts a student among several workers, and there is one"
+            refuse([Refusal(("parallel",), "fsdp", message, "write training.workers: 2, or more")])
         return self

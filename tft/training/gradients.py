@@ -54,7 +54,7 @@ def clip(weights: Sequence[torch.nn.Parameter], most: float) -> torch.Tensor:
         return clip_grad_norm_(weights, most)
     gradients = [[weight.grad for weight in group if weight.grad is not None] for group in groups]
     norms = [get_total_norm(it) for it in gradients if it]
-    norm = torch.linalg.vector_norm(torch.stack([gathered(it) for it in norms]))
+    norm: torch.Tensor = torch.linalg.vector_norm(torch.stack([gathered(it) for it in norms]))
     for group in groups:
         clip_grads_with_norm_(group, most, norm)
     return norm

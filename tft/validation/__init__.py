@@ -87,8 +87,8 @@ def _placement(draft: Draft, content: Content, problems: list[Problem]) -> str |
         return f"worked out when the cluster at {cluster.address} is joined"
     if engine is None:
         return None
-    students = len(draft.config.students)
-    placed = collect(problems, lambda: share_out(cluster, engine, students, [gpus_here()]))
+    students, workers = len(draft.config.students), draft.config.training.workers
+    placed = collect(problems, lambda: share_out(cluster, engine, students, [gpus_here()], workers))
     return placed.told(students) if placed is not None else None
 
 

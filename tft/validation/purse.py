@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tft.config import TutorCard
-    from tft.config.campaign import Price
+    from tft.config.campaign import Price, StudentConfig
     from tft.config.cards import Role
+    from tft.config.training import TrainingConfig
     from tft.validation.content import Content
     from tft.validation.draft import Draft
     from tft.validation.models import Use
@@ -77,13 +78,12 @@ def estimate(draft: Draft, content: Content, uses: list[Use], problems: list[Pro
         "memory_bytes": {
             "tutor": _weights(folders.get("tutor"), 1),
             "students": {
-                student.id: _weights(
-                    folders.get(f"students.{place}.model"), _TRAINED if isinstance(student.adapter, FullAdapter) else 1
-                )
+                student.id: _weights(folders.get(f"students.{place}.model"), _kept(student, draft.config.training))
                 for place, student in enumerate(students)
             },
             "machine": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-            "assumes": "float32; full training keeps gradients and two moments a weight; activations come on top",
+            "assumes": "float32, of each worker; full training keeps gradients and two moments a weight, which fsdp "
+            "parts among the workers; activations come on top",
         },
     }
 
@@ -179,11 +179,17 @@ def _examined(config: CampaignConfig, content: Content) -> dict[str, int]:
     return {"student_and_cycle": cycle, "campaign_at_most": student * len(config.students)}
 
 
-def _weights(folder: str | None, factor: int) -> int | None:
+def _kept(student: StudentConfig, training: TrainingConfig) -> float:
+    """Say what a worker keeps for each weight, in weights; the whole is with everyone while the student answers."""
+    shards = training.workers if training.parallel == "fsdp" else 1
+    return 1 + (_TRAINED - 1) / shards if isinstance(student.adapter, FullAdapter) else 1
+
+
+def _weights(folder: str | None, factor: float) -> int | None:
     """Count the bytes of a model's weights in float32, times what training keeps for each; None if unknown."""
     paths = sorted(Path(folder).glob("*.safetensors")) if folder is not None else []
     counts = [_count(path) for path in paths]
-    return None if not counts or None in counts else sum(filter(None, counts)) * _BYTES * factor
+    return None if not counts or None in counts else round(sum(filter(None, counts)) * _BYTES * factor)
 
 
 def _count(path: Path) -> int | None:
