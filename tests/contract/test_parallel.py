@@ -22,6 +22,7 @@ from tft.config.cards import GraderConfig
 from tft.config.training import (
     DistillationConfig,
     GRPOConfig,
+    KTOConfig,
     ObjectivesConfig,
     PPOConfig,
     TrainingConfig,
@@ -39,12 +40,16 @@ SEVERAL = (*ANSWERS, *practices(4, "add_2"), *practices(5, "add_1", "feedback"),
 OBJECTIVES = ObjectivesConfig(
     practice=PPOConfig(group=3, temperature=2.0, kl=0.1), feedback=DistillationConfig(top_k=8)
 )
-GROUPS = ObjectivesConfig(practice=GRPOConfig(group=4, temperature=2.0, kl=0.1))
+GROUPS = ObjectivesConfig(
+    practice=GRPOConfig(group=4, temperature=2.0, kl=0.1), feedback=DistillationConfig(divergence="sampled"),
+    preference=KTOConfig(),
+)  # fmt: skip
+OTHERS = (*ANSWERS, *practices(3, "add_2"), *practices(3, "add_1", "feedback"), *preferences(1, "mul_1"))
 CASES: dict[str, tuple[AnyAdapter, tuple[Lesson, ...], dict[str, Any], str]] = {
     "ddp full": (FullAdapter(), SEVERAL, {"objectives": OBJECTIVES}, "interrupted"),
     "ddp lora": (LoraAdapter(r=4), practices(6, "add_2"), {"objectives": GROUPS}, "short of memory"),
     "fsdp lora": (LoraAdapter(r=4), SEVERAL, {"objectives": OBJECTIVES}, "interrupted"),
-    "fsdp full": (FullAdapter(), (*ANSWERS, *practices(3, "add_2")), {"objectives": GROUPS, "micro_batch": 1}, ""),
+    "fsdp full": (FullAdapter(), OTHERS, {"objectives": GROUPS, "micro_batch": 1}, ""),
     "fsdp activations": (FullAdapter(), ANSWERS, {"checkpoint_activations": True}, ""),
     "fsdp prefix": (PrefixAdapter(tokens=4), ANSWERS, {}, "interrupted"),
     "fsdp bottleneck": (BottleneckAdapter(width=4), ANSWERS, {}, ""),
@@ -61,9 +66,8 @@ def abacus(novice: Path, tmp_path_factory: pytest.TempPathFactory) -> TutorRef:
 
 def ask(name: str, ada: StudentRef, abacus: TutorRef, workers: int) -> tuple[TrainRequest, str]:
     adapter, lessons, options, what = CASES[name]
-    config = TrainingConfig(
-        epochs=1, batch_size=4, precision="full", workers=workers, parallel=name.split()[0], **options
-    )  # type: ignore[arg-type]
+    shared: dict[str, Any] = {} if workers == 1 else {"workers": workers, "parallel": name.split()[0]}
+    config = TrainingConfig(epochs=1, batch_size=4, precision="full", **shared, **options)
     request = TrainRequest(
         replace(ada, adapter=adapter), tuple(lessons), config, 1e-3, 1.0, 3, "", 24,
         GraderConfig(type="numeric", marker="#"), abacus,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from ray.exceptions import RayActorError
 from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
 
 from tft.cluster.performing import WorkerLostError, perform
 from tft.errors import TFTError
@@ -27,8 +27,13 @@ _SETTINGS = {
     # Paths of a request are seen from where everything else is seen from.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
+    # Seconds to wait for all of them; those that a cluster cannot hold are an error then.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600",
 }
 """What Ray Train reads from the environment of whoever starts it."""
+
+_PATIENCE = 24 * 3600
+"""Seconds that workers wait for the first, while it asks the tutor; one that dies is noticed at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,8 @@ class Leader:
             TFTError: if a worker did.
             WorkerLostError: if a worker died.
         """
-        os.environ.update(_SETTINGS)
+        for name, value in _SETTINGS.items():
+            os.environ.setdefault(name, value)
         aside = Path(request.folder_path).with_name(f".{Path(request.folder_path).name}.workers")
         aside.mkdir(parents=True, exist_ok=True)
         trainer = TorchTrainer(
@@ -72,11 +78,12 @@ class Leader:
                 use_gpu=crew.gpus > 0,
                 resources_per_worker={"CPU": crew.cpus, **({"GPU": crew.gpus} if crew.gpus else {})},
             ),
+            torch_config=TorchConfig(timeout_s=_PATIENCE),
             run_config=RunConfig(
                 name="run",
                 storage_path=str(aside),
                 # Retries are ours: the driver decides what runs again.
-                failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
+                failure_config=FailureConfig(max_failures=0, max_preemption_failures=0, controller_failure_limit=0),
                 worker_runtime_env={"env_vars": _loopback() if crew.loopback else {}},
             ),
         )

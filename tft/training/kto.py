@@ -54,7 +54,9 @@ class KTO:
             Row((*row.tokens[: row.start], *other.tokens[other.start :]), row.start, row.skill)
             for row, other in zip(rows, [*rows[-2:], *rows[:-2]], strict=True)
         ]
-        said, said_moved = (ask_reference(learner, them, size) for them in (rows, moved))
+        said, said_moved = (
+            self._setting.workers.each(them, lambda mine: ask_reference(learner, mine, size)) for them in (rows, moved)
+        )
         marked = [
             Marked(row.tokens, row.start, row.skill, place % 2 == 0, own, other, theirs)
             for place, (row, own, other, theirs) in enumerate(zip(rows, said, moved, said_moved, strict=True))

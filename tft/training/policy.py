@@ -84,11 +84,14 @@ class Policy:
 
     def refer(self, rows: Sequence[Row]) -> Sequence[np.ndarray | None]:
         """Ask the reference about rows, where there is one."""
-        if self._reference is None or not rows:
+        reference = self._reference
+        if reference is None or not rows:
             return [None] * len(rows)
-        with self._reference.answering():
-            logprobs = self._reference.predict(rows).logprobs(self.config.temperature)
-        return by_rows(rows, logprobs)
+        with reference.answering():
+            return self.setting.workers.each(
+                rows,
+                lambda mine: by_rows(mine, reference.predict(mine).logprobs(self.config.temperature)) if mine else [],
+            )
 
     def weight(self, rows: Sequence[Row]) -> float:
         """Say what the loss over rows is divided by."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tft.config.training import PPOConfig
     from tft.records import Lesson
     from tft.training.learner import Predictions
+    from tft.training.rows import Row
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,7 @@ class PPO:
         rows, rewards_QG = self._policy.play(unit)
         learner = self._setting.learner
         with learner.answering():
-            predictions = learner.predict(rows)
-            before = by_rows(rows, predictions.logprobs(self._config.temperature))
-            values = by_rows(rows, self._value(predictions.states_NH.float())[:, 0])
+            before, values = zip(*self._setting.workers.each(rows, self._read), strict=True)
         advantages = [
             gae(reward, value, self._config.discount, self._config.gae)
             for reward, value in zip(rewards_QG.flatten().tolist(), values, strict=True)
@@ -81,6 +80,15 @@ class PPO:
             Valued(row.tokens, row.start, row.skill, (it - centre) / spread, was, reference, value, it + value)
             for row, it, was, reference, value in zip(rows, advantages, before, references, values, strict=True)
         ]
+
+    def _read(self, rows: Sequence[Row]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Give log-probabilities and values of the tokens of each row."""
+        if not rows:
+            return []
+        predictions = self._setting.learner.predict(rows)
+        logprobs_N = predictions.logprobs(self._config.temperature)
+        values_N = self._value(predictions.states_NH.float())[:, 0]
+        return list(zip(by_rows(rows, logprobs_N), by_rows(rows, values_N), strict=True))
 
     def _loss(self, predictions: Predictions) -> torch.Tensor:
         """Add the value head's loss to the policy's: half the square of its error, clipped like the ratio."""

@@ -76,7 +76,7 @@ class Workers:
         return told[0]  # type: ignore[return-value]
 
     def each(self, asked: Sequence[Asked], answer: Callable[[Sequence[Asked]], Sequence[Answer]]) -> list[Answer]:
-        """Let every worker answer its share, and give everybody all answers, in the order they were asked."""
+        """Let every worker answer its share, which may be nothing; give everybody all answers, in the order asked."""
         found: list[Answer] = [None] * len(asked)  # type: ignore[list-item]
         for rank, answers in enumerate(self.gather(answer(asked[self.rank :: self.count]))):
             found[rank :: self.count] = answers
