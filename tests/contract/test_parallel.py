@@ -105,7 +105,7 @@ def test_two_workers_learn_what_one_does(
     assert (len(both[0]) < len(losses)) == (what == "interrupted")
     assert both[0] == pytest.approx(losses[-len(both[0]) :], rel=1e-5, abs=1e-6)
     mine, theirs = weights(tmp_path / "alone"), weights(folder / name)
-    assert (mine - theirs).norm() < 1e-5 * mine.norm()
+    assert (mine - theirs).norm() < 5e-5 * mine.norm()
     for one in made:
         assert (one.steps, one.trained_tokens_by_skill) == (alone.steps, alone.trained_tokens_by_skill)
         assert one.usage == alone.usage
