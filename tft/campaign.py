@@ -151,8 +151,9 @@ class Campaign:
         if len(group) == 1:
             ((pupil, request),) = group
             checkpoint = await self._steps.run(
-                Checkpoint, pupil.place, train, request, name="train", student=pupil.config.id, cycle=cycle
-            )
+                Checkpoint, pupil.place, train, request, name="train", student=pupil.config.id, cycle=cycle,
+                workers=request.config.workers,
+            )  # fmt: skip
             await self._judge(pupil, cycle, request, checkpoint)
             return
         together = ClassRequest(tuple(request for _, request in group))

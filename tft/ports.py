@@ -160,8 +160,17 @@ class Executor(Protocol):
     A stage is a module-level function of records, so it can run anywhere and be run again.
     """
 
-    async def run(self, place: str, stage: Callable[[Any], Result], request: Any) -> tuple[Result, float]:
+    async def run(
+        self, place: str, stage: Callable[[Any], Result], request: Any, workers: int = 1
+    ) -> tuple[Result, float]:
         """Run a stage at a named place; calls at one place run one after the other.
+
+        Args:
+            place: ``tutor`` or ``student/<id>``.
+            stage: what to run.
+            request: what it is given.
+            workers: processes that run it at once, as one group of ``torch.distributed``; the result is that of the
+                first.
 
         Returns:
             What the stage returned, and the seconds it was busy.

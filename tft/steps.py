@@ -59,6 +59,7 @@ class Steps:
         name: str,
         student: str = "",
         cycle: int = 0,
+        workers: int = 1,
     ) -> Result:
         """Run a stage, unless the ledger knows its result.
 
@@ -70,6 +71,7 @@ class Steps:
             name: of the stage, as reports show it.
             student: whom it concerns; empty for nobody in particular.
             cycle: to which cycle it belongs; 0 before the first.
+            workers: processes that run it together.
         """
         key = digest([name, student, cycle, content(request)])
         known = self.ledger.get(key)
@@ -79,7 +81,7 @@ class Steps:
             return result
         self._watch.began(name, student, cycle)
         start = time.monotonic()
-        result, seconds = await self._executor.run(place, stage, request)
+        result, seconds = await self._executor.run(place, stage, request, workers)
         self.waited += time.monotonic() - start - seconds
         self.ledger.put(Step(key, name, student, cycle, seconds, dump(result, kind)), describe(result))
         self._watch.ended(name, student, cycle, seconds, describe(result))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.contract.stages import ask_a_tutor_that_dies, count, die_until, doze, fail, threads, where
+from tests.contract.stages import Meeting, ask_a_tutor_that_dies, count, die_until, doze, fail, meet, threads, where
 from tests.making import demonstration
 from tft.cluster import open_executor
 from tft.cluster.inline import InlineExecutor
@@ -173,6 +173,31 @@ def test_a_worker_that_dies_too_often_ends_the_campaign_but_not_the_cluster(
     for _ in range(2):
         asyncio.run(executor.close())
     assert ray.is_initialized()
+
+
+def test_several_workers_meet_again_when_one_of_them_died(ray_executor: Executor, tmp_path: Path) -> None:
+    (found, seen), seconds = asyncio.run(
+        ray_executor.run("student/ada", meet, Meeting(str(tmp_path / "cycle-1")), workers=2)
+    )
+    assert (found, seen) == ([0, 1], THREADS.student)
+    assert 0 <= seconds < 20
+    assert [path.name for path in tmp_path.iterdir()] == ["mark"]
+
+
+def test_why_workers_failed_decides_what_comes_next() -> None:
+    from ray.exceptions import ActorDiedError
+    from ray.train import ControllerError, TrainingFailedError, WorkerGroupError
+
+    from tft.cluster.performing import WorkerLostError
+    from tft.cluster.several import find_cause
+
+    closed, ours = RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer"), StageError("no loss")
+    tutor, other = ActorDiedError(), WorkerGroupError("1", {1: KeyError("x")})
+    assert isinstance(find_cause(ControllerError(ActorDiedError())), WorkerLostError)
+    assert isinstance(find_cause(WorkerGroupError("1", {0: closed})), WorkerLostError)
+    assert find_cause(WorkerGroupError("1", {0: closed, 1: ours})) is ours
+    assert find_cause(WorkerGroupError("1", {0: tutor})) is tutor
+    assert find_cause(other) is other and isinstance(other, TrainingFailedError)
 
 
 def test_an_error_that_is_not_ours_names_the_stage_and_the_place(ray_executor: Executor) -> None:

@@ -81,9 +81,22 @@ def test_nobody_waits_for_gpus_that_are_not_there(said: RayCluster) -> None:
         share_out(said, OURS, 2, [0])
 
 
+def test_every_worker_of_a_student_has_a_gpu_of_its_own() -> None:
+    assert share_out(RayCluster(), VLLM, 2, [8], 3) == Placement(1, 1, 3)
+    assert share_out(RayCluster(), THEIRS, 2, [0], 4) == Placement(0, 0, 4)
+    assert share_out(RayCluster(student_gpus=0), VLLM, 4, [2], 4) == Placement(1, 0, 4)
+    with pytest.raises(UserError, match=r"2 students with 4 workers each would have 0\.5 GPU a worker") as caught:
+        share_out(RayCluster(), VLLM, 2, [8], 4)
+    assert caught.value.problems[0].key == "training.workers"
+    with pytest.raises(UserError, match="tutor and 2 workers of each of 2 students would have 5 GPUs, and there are 4"):
+        share_out(RayCluster(student_gpus=1), VLLM, 2, [4], 2)
+
+
 def test_it_is_told_in_words() -> None:
     assert share_out(RayCluster(), WIDE, 5, [8]).told(5) == "tutor 4 GPUs; each of 5 students 0.5 GPU"
     assert share_out(RayCluster(), OURS, 5, [0]).told(5) == "all on CPUs"
+    assert share_out(RayCluster(), VLLM, 2, [8], 3).told(2) == "tutor 1 GPU; each of 3 workers of 2 students 1 GPU"
+    assert share_out(RayCluster(), OURS, 2, [0], 3).told(2) == "all on CPUs, 3 workers a student"
 
 
 @pytest.mark.parametrize(("visible", "count"), [("", 0), ("-1", 0), ("0", 1), ("0,3", 2), ("GPU-1f,GPU-2a", 2)])

@@ -44,9 +44,11 @@ class Here:
 
     def __init__(self) -> None:
         self.ran: list[tuple[str, Any]] = []
+        self.workers = 0
 
-    async def run(self, place: str, stage: Callable[[Any], Any], request: Any) -> tuple[Any, float]:
+    async def run(self, place: str, stage: Callable[[Any], Any], request: Any, workers: int = 1) -> tuple[Any, float]:
         self.ran.append((place, request))
+        self.workers = workers
         return stage(request), 0.25
 
     async def close(self) -> None: ...
@@ -96,6 +98,12 @@ def test_a_stage_runs_once(setting: Setting) -> None:
     assert first == second == know(Order())
     assert setting.times == 1
     assert setting.executor.ran[0] == ("student/ada", Order())
+    assert setting.executor.workers == 1
+
+
+def test_several_workers_are_asked_for_where_they_are_wanted(setting: Setting) -> None:
+    setting.run(workers=3)
+    assert setting.executor.workers == 3
 
 
 def test_another_session_does_not_run_it_again(setting: Setting, tmp_path: Path) -> None:

@@ -244,7 +244,34 @@ def test_the_estimate_is_derived_from_the_config(tmp_path: Path) -> None:
 def test_memory_is_read_from_the_headers_of_the_weights(tmp_path: Path) -> None:
     full = validate(write(tmp_path)).estimate["memory_bytes"]
     lora = validate(tmp_path / "mine.yaml", ["students.0.adapter=lora"]).estimate["memory_bytes"]
-    assert full["students"]["ada"] == 4 * lora["students"]["ada"] == 4 * full["tutor"] > 0
+    assert full["students"]["ada"]["weights"] == full["tutor"] < lora["students"]["ada"]["weights"]
+    parted = validate(tmp_path / "mine.yaml", ["training.workers=3", "training.parallel=fsdp"]).estimate["memory_bytes"]
+    whole, part = (it["students"]["ada"] for it in (full, parted))
+    assert (part["weights"], part["optimizer"]) == (whole["weights"], round(whole["optimizer"] / 3))
+
+
+@pytest.mark.parametrize(("settings", "key"), [
+    (["training.workers=2", "cluster=inline"], "cluster"),
+    (["training.workers=2", "training.classroom=true"], "training.classroom"),
+    (["training.parallel=fsdp"], "training.parallel"),
+    (["training.workers=2", "training.parallel=fsdp", "training.optimizer=muon"], "training.optimizer.type"),
+    (["training.workers=2", "training.parallel=fsdp", "students.0.adapter={type: lora, quantize: nf4}"],
+     "students.0.adapter.quantize"),
+])  # fmt: skip
+def test_workers_that_cannot_be_are_refused(tmp_path: Path, settings: list[str], key: str) -> None:
+    (problem,) = validate(write(tmp_path), settings).problems
+    assert problem.key == key
+    assert problem.remedy
+
+
+def test_workers_are_placed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert validate(path, ["training.workers=2"]).resolved["placement"] == "all on CPUs, 2 workers a student"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    assert "each of 2 workers of 1 students 1 GPU" in validate(path, ["training.workers=2"]).resolved["placement"]
+    (problem,) = validate(path, ["training.workers=3"]).problems
+    assert problem.key == "training.workers"
 
 
 def test_a_run_directory_that_cannot_be_made_is_a_problem(tmp_path: Path) -> None:

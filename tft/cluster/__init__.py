@@ -44,7 +44,7 @@ def open_executor(config: CampaignConfig, engine: EngineConfig) -> Executor:
         return InlineExecutor(config.threads)
     from tft.cluster.ray import RayExecutor
 
-    executor = RayExecutor(config.cluster, config.threads, engine, len(config.students))
+    executor = RayExecutor(config.cluster, config.threads, engine, len(config.students), config.training.workers)
     # The tutor first: what it needs on one machine, students would scatter over.
     executor.prepare(["tutor", *(f"student/{student.id}" for student in config.students)])
     return executor

@@ -23,8 +23,11 @@ class InlineExecutor:
     def __init__(self, threads: ThreadsConfig) -> None:
         self._threads = threads
 
-    async def run(self, place: str, stage: Callable[[Any], Result], request: Any) -> tuple[Result, float]:
-        """Run a stage; the event loop waits for it."""
+    async def run(
+        self, place: str, stage: Callable[[Any], Result], request: Any, workers: int = 1
+    ) -> tuple[Result, float]:
+        """Run a stage; the event loop waits for it. A config that wants several workers is refused before."""
+        assert workers == 1
         if threading.current_thread() is not threading.main_thread():
             return perform(stage, request, threads_of(place, self._threads))
         # asyncio turns Ctrl-C into a cancellation that would wait for the stage to end.

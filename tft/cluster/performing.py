@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
+class WorkerLostError(Exception):
+    """One of several workers of a stage died, and the stage with it."""
+
+
 def threads_of(place: str, threads: ThreadsConfig) -> int:
     """Say how many threads a place has."""
     return threads.tutor if place == "tutor" else threads.student

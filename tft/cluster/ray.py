@@ -5,6 +5,7 @@ the ledger has what came before.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import uuid
 from dataclasses import replace
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError, WorkerCrashedError
 
-from tft.cluster.performing import perform, threads_of
+from tft.cluster.performing import WorkerLostError, perform, threads_of
 from tft.errors import PrerequisiteError, StageError, TFTError, UserError
 from tft.placement import GPU_SHARE, share_out
 from tft.tutor import TutorRef, open_tutor
@@ -30,12 +31,12 @@ _NAMESPACE = "tft"
 _DEATHS = (ActorDiedError, ActorUnavailableError, WorkerCrashedError)
 
 
-def start_ray(address: str | None, workers: int = 0) -> None:
+def start_ray(address: str | None, cpus: int = 0) -> None:
     """Join the cluster at an address; for None, start one that only this machine reaches.
 
     Args:
         address: of the cluster.
-        workers: that one started here has to hold.
+        cpus: logical CPUs that one started here has at least.
 
     Raises:
         PrerequisiteError: if that cannot be done.
@@ -47,7 +48,7 @@ def start_ray(address: str | None, workers: int = 0) -> None:
     local: dict[str, Any] = {}
     if address is None:
         # Logical CPUs only keep actors apart; threads are set by each stage itself.
-        local = {"num_cpus": max(_LOGICAL_CPUS, os.cpu_count() or 1, workers), "include_dashboard": False,
+        local = {"num_cpus": max(_LOGICAL_CPUS, os.cpu_count() or 1, cpus), "include_dashboard": False,
                  "_node_ip_address": "127.0.0.1"}  # fmt: skip
     try:
         ray.init(
@@ -88,13 +89,16 @@ class RayExecutor:
         threads: a stage's threads.
         engine: of the tutor.
         students: how many there are.
+        workers: that train each of them.
 
     Raises:
         PrerequisiteError: if the cluster cannot be started or joined.
         UserError: if its GPUs do not suffice.
     """
 
-    def __init__(self, config: RayCluster, threads: ThreadsConfig, engine: EngineConfig, students: int) -> None:
+    def __init__(
+        self, config: RayCluster, threads: ThreadsConfig, engine: EngineConfig, students: int, workers: int = 1
+    ) -> None:
         self._config = config
         self._threads = threads
         self._actors: dict[str, Any] = {}
@@ -102,29 +106,38 @@ class RayExecutor:
         """Of the tutor's worker, so that others find it."""
         self._joined = config.address is not None or ray.is_initialized()
         if not ray.is_initialized():
-            start_ray(config.address, students + 1)
+            # A student's own worker waits while others train it.
+            each = config.student_cpus * (1 if workers == 1 else 1 + workers)
+            start_ray(config.address, math.ceil(config.tutor_cpus + students * each))
         try:
             nodes = [round(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"]]
-            self._placement = share_out(config, engine, students, nodes)
+            self._placement = share_out(config, engine, students, nodes, workers)
         except UserError:
             self._shut_down()
             raise
 
-    async def run(self, place: str, stage: Callable[[Any], Result], request: Any) -> tuple[Result, float]:
-        """Run a stage in the actor of a place.
+    async def run(
+        self, place: str, stage: Callable[[Any], Result], request: Any, workers: int = 1
+    ) -> tuple[Result, float]:
+        """Run a stage in the actor of a place, or in several workers that are started for it.
 
         Raises:
             StageError: if the actor died more often than the config allows, or the stage failed in a way this
                 package does not know.
         """
         for retry in range(self._config.retries + 1):
-            actor = self._actor(place)
             try:
-                answer: tuple[Result, float] = await actor.run.remote(stage, request, threads_of(place, self._threads))
+                answer: tuple[Result, float] = await (
+                    self._alone(place, stage, request) if workers == 1
+                    else self._together(place, stage, request, workers)
+                )  # fmt: skip
             except RayTaskError as error:
                 cause = error.cause
                 if isinstance(cause, TFTError):
                     raise cause from None
+                if isinstance(cause, WorkerLostError):
+                    self._replace(place, retry, stage, cause)
+                    continue
                 # A stage that reached for the tutor found it dead; the one that runs the stage is well.
                 if not isinstance(error, _DEATHS) or place == "tutor":
                     raise StageError(f"{stage.__name__} at {place} failed: {error}") from error
@@ -135,6 +148,25 @@ class RayExecutor:
             else:
                 return answer
         raise AssertionError("the last retry returns or raises")
+
+    async def _alone(self, place: str, stage: Callable[[Any], Any], request: Any) -> Any:
+        return await self._actor(place).run.remote(stage, request, threads_of(place, self._threads))
+
+    async def _together(self, place: str, stage: Callable[[Any], Any], request: Any, workers: int) -> Any:
+        """Start workers for a stage, and end them with it."""
+        from tft.cluster.several import Crew, Leader
+
+        gpus = self._placement.student
+        if gpus and place in self._actors:
+            # The GPU of its own worker is that of one of these, meanwhile.
+            ray.kill(self._actors.pop(place))
+        crew = Crew(workers, self._config.student_cpus, gpus, threads_of(place, self._threads),
+                    loopback=self._config.address is None)  # fmt: skip
+        leader = ray.remote(Leader).options(num_cpus=0, max_restarts=0, max_task_retries=0).remote()
+        try:
+            return await leader.run.remote(stage, request, crew)
+        finally:
+            ray.kill(leader)
 
     def _replace(self, place: str, retry: int, stage: Callable[[Any], Any], error: Exception) -> None:
         """Give up a worker, so that the next one may have its name; too often is an error."""

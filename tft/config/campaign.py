@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tft.config._base import Count, Frozen, Identifier, Refusal, execution, name_to_type, refuse
-from tft.config.adapters import Adapter, FullAdapter
+from tft.config.adapters import Adapter, FullAdapter, LoraAdapter
 from tft.config.data import MaterialUse
 from tft.config.training import TrainingConfig
 
@@ -332,6 +332,20 @@ class CampaignConfig(Frozen):
                 )
                 for place, student in enumerate(self.students)
                 if student.adapter.type == "prefix"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _workers_can_be_started(self) -> CampaignConfig:
+        if self.training.workers > 1 and self.cluster.type == "inline":
+            message = f"is one process, and training.workers asks for {self.training.workers}"
+            refuse([Refusal(("cluster", "type"), "inline", message, "take cluster: ray, or training.workers: 1")])
+        if self.training.parallel == "fsdp":
+            message, remedy = "cannot be parted into shards", "leave out quantize, or take parallel: ddp"
+            refuse(
+                Refusal(("students", place, "adapter", "quantize"), student.adapter.quantize, message, remedy)
+                for place, student in enumerate(self.students)
+                if isinstance(student.adapter, LoraAdapter) and student.adapter.quantize is not None
             )
         return self
 

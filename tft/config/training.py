@@ -244,3 +244,22 @@ class TrainingConfig(Frozen):
     is, but for the last bit of a sum, and so this is part of the identity."""
     checkpoint_activations: bool = execution(False)
     """Compute activations again in the backward pass instead of keeping them: slower, in less memory."""
+    workers: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Processes that train a student together, each on its share of the rows of a step, on a GPU of its own where there
+    are any. They learn what one learns, but for the last bit of a sum, and so this is part of the identity."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """How several workers share a student. ``ddp``: each has all of it. ``fsdp``: weights, gradients and moments lie in
+    shards, one a worker, so that larger students fit; slower where they would fit anyway."""
+
+    @model_validator(mode="after")
+    def _can_be_shared(self) -> TrainingConfig:
+        if self.classroom and self.workers > 1:
+            message = "cannot be shared by several workers"
+            refuse([Refusal(("classroom",), True, message, "leave out training.workers, or the classroom")])
+        if self.parallel == "fsdp" and self.workers == 1:
+            message = "parts a student among several workers, and there is one"
+            refuse([Refusal(("parallel",), "fsdp", message, "write training.workers: 2, or more")])
+        if self.parallel == "fsdp" and self.optimizer.type != "adamw":
+            message = "was not tried on weights that lie in shards"
+            refuse([Refusal(("optimizer", "type"), self.optimizer.type, message, "take adamw, or parallel: ddp")])
+        return self

@@ -83,13 +83,22 @@ def take_up(
 
 
 def write_down(
-    model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, adapter: AnyAdapter, folder: Path
-) -> None:
-    """Write what a student has learned: its adapter, or the whole model with its tokenizer."""
+    model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, adapter: AnyAdapter, folder: Path,
+    state: dict[str, torch.Tensor] | None = None,
+) -> None:  # fmt: skip
+    """Write what a student has learned: its adapter, or the whole model with its tokenizer.
+
+    Args:
+        model: the student.
+        tokenizer: its tokenizer.
+        adapter: how it learns.
+        folder: where to.
+        state: what the model's ``state_dict`` would be, where its weights lie in shards; None where they do not.
+    """
     if isinstance(adapter, BottleneckAdapter):
-        save_bottlenecks(model, folder, adapter.width)
+        save_bottlenecks(model, folder, adapter.width, state)
     else:
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=state)
     if isinstance(adapter, LoraAdapter) and adapter.quantize is not None:
         # PEFT does not say on which form of the base it was learned.
         (folder / BASE).write_text(json.dumps({"quantize": adapter.quantize}) + "\n", encoding="utf-8")

@@ -80,9 +80,12 @@ def _apply(block: torch.nn.Module, _: Any, output: torch.Tensor) -> torch.Tensor
     return changed
 
 
-def save_bottlenecks(model: PreTrainedModel, folder: Path, width: int) -> None:
-    """Write the adapters of a model, without the model."""
-    added = {name: weight.contiguous() for name, weight in model.state_dict().items() if f".{_NAME}." in name}
+def save_bottlenecks(
+    model: PreTrainedModel, folder: Path, width: int, state: dict[str, torch.Tensor] | None = None
+) -> None:
+    """Write the adapters of a model, without the model; ``state`` is its ``state_dict`` where that is elsewhere."""
+    every = model.state_dict() if state is None else state
+    added = {name: weight.contiguous() for name, weight in every.items() if f".{_NAME}." in name}
     save_file(added, folder / WEIGHTS)
     (folder / CONFIG).write_text(json.dumps({"width": width, "base": model.name_or_path}) + "\n", encoding="utf-8")
 

@@ -18,6 +18,7 @@ import torch
 from tft.errors import StageError
 from tft.training.divergence import divergence
 from tft.training.objective import Setting, Step
+from tft.training.policy import by_rows
 from tft.training.rollouts import cut, write
 from tft.training.rows import Row, count_learned
 
@@ -94,8 +95,11 @@ class Distillation:
     def _score_sampled(
         self, written: list[Written], questions: list[str], answers: list[tuple[int, ...]]
     ) -> list[Scored]:
-        logprobs = self._setting.learner.ask([it.row for it in written], lambda found: found.logprobs())
-        own = np.split(logprobs.cpu().numpy(), np.cumsum([len(row) for row in answers])[:-1])
+        learner = self._setting.learner
+        own = self._setting.workers.each(
+            [it.row for it in written],
+            lambda rows: by_rows(rows, learner.ask(rows, lambda found: found.logprobs())),
+        )
         if self._shared:
             given, usage = self._scorer.chosen(questions, answers)
             leads = [np.asarray(tutor, np.float32) - mine for tutor, mine in zip(given, own, strict=True)]

@@ -63,7 +63,8 @@ class DPO:
         if self._config.loss in _WITHOUT_REFERENCE:
             said = [0.0] * len(flat)
         else:
-            said = ask_reference(learner, flat, self._setting.training.batch_size)
+            size = self._setting.training.batch_size
+            said = self._setting.workers.each(flat, lambda mine: ask_reference(learner, mine, size))
         rows = [Compared(row.tokens, row.start, row.skill, it) for row, it in zip(flat, said, strict=True)]
         pairs = list(zip(rows[::2], rows[1::2], strict=True))
         size = max(1, self._setting.training.batch_size // 2)

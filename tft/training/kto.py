@@ -53,7 +53,9 @@ class KTO:
         answers = [answer for lesson in lessons for answer in encode_verdicts(lesson, learner.tokenizer)]
         rows = [row for row, _ in answers]
         moved = move_answers(rows)
-        said, said_moved = (ask_reference(learner, them, size) for them in (rows, moved))
+        said, said_moved = (
+            self._setting.workers.each(them, lambda mine: ask_reference(learner, mine, size)) for them in (rows, moved)
+        )
         marked = [
             Marked(row.tokens, row.start, row.skill, right, own, other, theirs)
             for (row, right), own, other, theirs in zip(answers, said, moved, said_moved, strict=True)

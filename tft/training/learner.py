@@ -224,7 +224,7 @@ class Learner:
         """Read rows as the student is now, without learning from them; fewer at once where memory runs out.
 
         Args:
-            rows: at least one.
+            rows: where there are none, nothing is told.
             tell: makes numbers of what was expected, for every row or token of a part: [B, …] or [N, …].
             size: rows that are read at once; None means all.
 
@@ -237,6 +237,9 @@ class Learner:
             return torch.cat([tell(self.predict(rows[start : start + size])) for start in starts])
 
         with self.answering():
+            # Other workers may have rows, and the weights of all of them.
+            if not rows:
+                return torch.empty(0)
             said, fitted = in_parts(read, min(len(rows), size or len(rows), self.at_once.read or len(rows)))
         self.at_once.read = fitted or self.at_once.read
         return said
@@ -248,6 +251,10 @@ class Learner:
     def as_it_is(self) -> Learner:
         """Give the student as it is now; it does not learn on."""
         return deepcopy(self)
+
+    def whole(self) -> dict[str, torch.Tensor] | None:
+        """Give what is saved of the model where it is not whole here; None where it is."""
+        return None
 
     @contextmanager
     def answering(self) -> Iterator[None]:

@@ -13,8 +13,9 @@ import random
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -26,15 +27,20 @@ from tft.records import Checkpoint, Lesson, Usage
 from tft.student import StudentRef, write_checkpoint
 from tft.student.adapting import write_down
 from tft.student.models import adapt
+from tft.training.asking import open_scorer
+from tft.training.gradients import clip
 from tft.training.learner import Learner
 from tft.training.objective import Objective, Setting, Step, Unit
 from tft.training.optimizers import Optimizers, peak_of
 from tft.training.shortage import is_out_of_memory
 from tft.training.snapshots import Progress, forget, restore, snapshot
-from tft.tutor import Scorer, TutorRef, open_tutor
+from tft.training.workers import ALONE, Workers, average
+from tft.tutor import TutorRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from transformers import PreTrainedTokenizerBase
 
     from tft.config.training import AnyObjective
 
@@ -67,24 +73,35 @@ class TrainRequest:
 
 
 def train(request: TrainRequest) -> Checkpoint:
-    """Train a student on its lessons and write a checkpoint.
+    """Train a student on its lessons and write a checkpoint; where there are several workers, all of them call this.
 
     Returns:
         The checkpoint; its path is the folder of the request.
 
     Raises:
-        StageError: if loss or gradient are not finite, or the checkpoint cannot be written.
+        StageError: if loss or gradient are not finite, the checkpoint cannot be written, or there are more or fewer
+            workers than the config says.
     """
+    workers = Workers.here(request.config)
     model, tokenizer = adapt(request.student, request.seed)
-    learner = Learner(model, tokenizer)
+    learner = _learner(model, tokenizer, workers)
     if request.config.checkpoint_activations:
         learner.checkpoint_activations()
     with matrix_products(request.config.precision):
-        course = Course(request, learner)
+        course = Course(request, learner, workers=workers)
         learn(course)
-    folder = Path(request.folder_path)
-    digest = write_checkpoint(folder, lambda aside: write_down(model, tokenizer, request.student.adapter, aside))
-    return course.end(digest)
+    state = learner.whole()
+    save = partial(write_down, model, tokenizer, request.student.adapter, state=state)
+    return course.end(workers.first(lambda: write_checkpoint(Path(request.folder_path), save)))
+
+
+def _learner(model: Any, tokenizer: PreTrainedTokenizerBase, workers: Workers) -> Learner:
+    workers.agree([weight for weight in model.parameters() if weight.requires_grad])
+    if not workers.in_step:
+        return Learner(model, tokenizer)
+    from tft.training.sharded import ShardedLearner
+
+    return ShardedLearner(model, tokenizer, workers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +121,20 @@ class Course:
         request: what is learned.
         learner: the student.
         snapshots: write down now and then where it is; not in a classroom, whose students would be resumed apart.
+        workers: those who train it together.
     """
 
-    def __init__(self, request: TrainRequest, learner: Learner, *, snapshots: bool = True) -> None:
-        # A tutor is opened where it is asked for, and only there.
-        scorer = Scorer(open_tutor(request.tutor)) if request.tutor is not None else None
+    def __init__(
+        self, request: TrainRequest, learner: Learner, *, snapshots: bool = True, workers: Workers = ALONE
+    ) -> None:
         self.learner = learner
+        self.workers = workers
         self.micro_batch = request.config.micro_batch
         self._request = request
-        self._setting = Setting(learner, request.config, request.seed, request.max_tokens, request.grader, scorer)
+        self._setting = Setting(
+            learner, request.config, request.seed, request.max_tokens, request.grader,
+            open_scorer(request.tutor, workers), workers=workers,
+        )  # fmt: skip
         self._turns = _take_turns(_plan(request, self._setting))
         modules = {id(module): module for turn in self._turns for module in turn.objective.modules}
         beside = torch.nn.ModuleList(modules.values())
@@ -123,7 +145,8 @@ class Course:
         self._optimizers = Optimizers(
             request.config.optimizer, self._weights, learner.tables, request.config.weight_decay
         )
-        torch.manual_seed(request.seed)
+        # What is left out by chance differs from worker to worker.
+        torch.manual_seed(request.seed + workers.rank)
         self._progress = Progress()
         self._folder = Path(request.folder_path)
         self._snapshots = snapshots
@@ -139,6 +162,7 @@ class Course:
         # After the objectives are made: some of them look at the student as it came into the cycle.
         if self._snapshots:
             restore(self._folder, self._request, self._weights, self._optimizers, self._progress, self._setting)
+            self._start_together()
             self.micro_batch = self._progress.micro_batch or self.micro_batch
         written = time.monotonic()
         for number in range(self._progress.turns, len(self._turns)):
@@ -149,9 +173,39 @@ class Course:
                 self._under_way = (step, turn.name)
                 yield step
             self._progress.turns = number + 1
-            if self._snapshots and time.monotonic() - written > _SNAPSHOT_EVERY:
+            if self._snapshots and self.workers.first(partial(_is_due, written)):
                 snapshot(self._folder, self._request, self._weights, self._optimizers, self._progress, self._setting)
                 written = time.monotonic()
+
+    def _start_together(self) -> None:
+        places = self.workers.gather(self._progress.turns)
+        if len(set(places)) > 1:
+            raise StageError(
+                f"{self._request.student.id}: its workers would go on from turns {places}, so they do not see the same "
+                f"files under {self._folder.parent}: put the run directory where every machine reaches it"
+            )
+
+    def add_up(self, loss: float, rows: int, noted: Mapping[str, int]) -> float:
+        """Add up what the workers found out in the step under way.
+
+        Args:
+            loss: of this worker's rows.
+            rows: how many they are.
+            noted: how often each measure had been noted before the step.
+
+        Returns:
+            The loss of the step.
+        """
+        if self.workers.alone:
+            return loss
+        self.workers.add_up(self._weights)
+        noted_now = {name: values[noted.get(name, 0) :] for name, values in self._setting.measures.items()}
+        mine = {name: sum(values) / len(values) for name, values in noted_now.items() if values}
+        told = self.workers.gather((loss, rows, mine))
+        for name, value in average([(count, notes) for _, count, notes in told]).items():
+            del self._setting.measures.setdefault(name, [])[noted.get(name, 0) :]
+            self._setting.note(name, value)
+        return sum(it for it, *_ in told)
 
     def part(self, step: Step) -> int:
         """Say how many rows of a step are in memory at once; rows that belong together stay so."""
@@ -166,7 +220,7 @@ class Course:
         """
         assert self._under_way is not None
         step, name = self._under_way
-        norm = torch.nn.utils.clip_grad_norm_(self._weights, self._request.config.max_grad_norm)
+        norm = clip(self._weights, self._request.config.max_grad_norm)
         self._progress.steps += 1
         if not (math.isfinite(loss) and torch.isfinite(norm)):
             raise StageError(
@@ -218,21 +272,30 @@ def learn(course: Course) -> None:
 def _backward(course: Course, step: Step) -> float:
     """Add up the gradients of a step, part by part; in smaller parts where memory runs out."""
     chance = torch.get_rng_state()
+    noted = {name: len(values) for name, values in course.measures.items()}
     while True:
         size = course.part(step)
+        total, rows, short = 0.0, 0, None
         try:
-            total = 0.0
-            for start in range(0, len(step.rows), size):
-                loss = step.loss(course.learner.predict(step.rows[start : start + size])) / step.weight
+            for part, divisor in course.workers.parts(step, size):
+                loss = step.loss(course.learner.predict(part)) / divisor
                 torch.autograd.backward(loss)
                 total += loss.item()
+                rows += len(part) if divisor == step.weight else 0
         except RuntimeError as error:
-            if not is_out_of_memory(error) or size <= step.together:
+            if not is_out_of_memory(error):
                 raise
-            course.halve(size)
-            torch.set_rng_state(chance)
-        else:
-            return total
+            if course.workers.in_step:
+                # The others wait for this one's part of a layer.
+                told = f"memory ran out with {size} rows in it, and workers of fsdp cannot part a step anew"
+                raise StageError(f"{told}: set training.micro_batch lower than that") from error
+            short = error
+        if not any(course.workers.gather(short is not None)):
+            return course.add_up(total, rows, noted)
+        if size <= step.together:
+            raise short or StageError("memory ran out at another worker")
+        course.halve(size)
+        torch.set_rng_state(chance)
 
 
 def _plan(request: TrainRequest, setting: Setting) -> dict[str, list[_Turn]]:
@@ -262,6 +325,10 @@ def _count(weight: torch.nn.Parameter) -> int:
     """Count the numbers of a weight; two of four bits share a byte."""
     packed = getattr(weight, "quant_state", None)
     return weight.numel() if packed is None else math.prod(packed.shape)
+
+
+def _is_due(written: float) -> bool:
+    return time.monotonic() - written > _SNAPSHOT_EVERY
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from tft.config.training import TrainingConfig
 from tft.records import Usage
 from tft.training.learner import Learner, Predictions
 from tft.training.rows import Row
+from tft.training.workers import ALONE, Workers
 from tft.tutor import Scorer
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Setting:
 
     asked: Counter[str] = field(default_factory=Counter)
     """How often the student has answered each lesson."""
+    workers: Workers = ALONE
+    """Those who train it together."""
 
     def note(self, name: str, value: float) -> None:
         """Tell a measure of a step."""

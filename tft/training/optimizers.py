@@ -11,6 +11,7 @@ import torch
 
 from tft.config.optimizers import AdafactorConfig, AdamW8bitConfig, AdamWConfig, MuonConfig, SGDConfig
 from tft.errors import PrerequisiteError
+from tft.training.gradients import alike, gathered, placed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -71,13 +72,15 @@ class Optimizers:
             member.zero_grad()
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """Give all it keeps, by name: tensors, and plain numbers."""
+        """Give all it keeps, by name: tensors, and plain numbers; where it lies in shards, all workers have to ask."""
         tensors: dict[str, torch.Tensor] = {}
         numbers: dict[str, Any] = {}
         for member, number, weight in self._listed():
             for name, value in member.state.get(weight, {}).items():
-                sort: dict[str, Any] = tensors if isinstance(value, torch.Tensor) else numbers
-                sort[f"{number}.{name}"] = value
+                if isinstance(value, torch.Tensor):
+                    tensors[f"{number}.{name}"] = gathered(value)
+                else:
+                    numbers[f"{number}.{name}"] = value
         return tensors, numbers
 
     def restore(self, kept: dict[str, Any]) -> None:
@@ -88,13 +91,17 @@ class Optimizers:
             by_weight.setdefault(int(place), {})[name] = value
         for member, number, weight in self._listed():
             if number in by_weight:
-                member.state[weight] = by_weight[number]
+                member.state[weight] = {
+                    name: placed(it, weight) if isinstance(it, torch.Tensor) and it.shape == weight.shape else it
+                    for name, it in by_weight[number].items()
+                }
         for member in self._members:
             # It knows what belongs on which device.
             member.load_state_dict(member.state_dict())
 
     def _listed(self) -> list[tuple[torch.optim.Optimizer, int, torch.nn.Parameter]]:
-        every = [(member, weight) for member in self._members for weight in member.param_groups[0]["params"]]
+        groups = [(member, group["params"]) for member in self._members for group in member.param_groups]
+        every = [(member, weight) for member, weights in groups for weight in weights]
         return [(member, number, weight) for number, (member, weight) in enumerate(every)]
 
 
@@ -124,7 +131,8 @@ def _make(
 
 
 def _adamw(weights: list[torch.nn.Parameter], betas: tuple[float, float], decay: float) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(weights, betas=betas, weight_decay=decay, fused=True)
+    groups = [{"params": group} for group in alike(weights)]
+    return torch.optim.AdamW(groups, betas=betas, weight_decay=decay, fused=True)
 
 
 def _bitsandbytes() -> Any:

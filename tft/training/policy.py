@@ -65,7 +65,10 @@ class Policy:
     def play(self, lessons: Sequence[Lesson]) -> tuple[list[Row], torch.Tensor]:
         """Let the student answer each question as often as a group is large; give rows and rewards [Q, group]."""
         written = write(lessons, self.setting, self.config.temperature, times=self.config.group)
-        rewards = [self._grade(it.item, it.text, it.finished).score for it in written]
+        # What a grader runs may end differently another time, and all workers must go on alike.
+        rewards = self.setting.workers.first(
+            lambda: [self._grade(it.item, it.text, it.finished).score for it in written]
+        )
         self.setting.note("reward", sum(rewards) / len(rewards))
         return [it.row for it in written], torch.tensor(rewards).view(-1, self.config.group)
 
@@ -93,9 +96,13 @@ class Policy:
 
     def refer(self, rows: Sequence[Row]) -> Sequence[np.ndarray | None]:
         """Ask the reference about rows, where there is one."""
-        if self._reference is None or not rows:
+        reference = self._reference
+        if reference is None or not rows:
             return [None] * len(rows)
-        return by_rows(rows, self._reference.ask(rows, lambda found: found.logprobs(self.config.temperature)))
+        return self.setting.workers.each(
+            rows,
+            lambda mine: by_rows(mine, reference.ask(mine, lambda found: found.logprobs(self.config.temperature))),
+        )
 
     def weight(self, rows: Sequence[Row]) -> float:
         """Say what the loss over rows is divided by."""
@@ -145,6 +152,8 @@ def clipped_loss(log_ratio_N: torch.Tensor, advantages_N: torch.Tensor, below: f
 
 def by_rows(rows: Sequence[Row], values_N: torch.Tensor) -> list[np.ndarray]:
     """Cut numbers of tokens into rows."""
+    if not rows:
+        return []
     return np.split(values_N.cpu().numpy(), np.cumsum([row.learned for row in rows])[:-1])
 
 

@@ -65,8 +65,9 @@ class PPO:
 
     def _value_rows(self, unit: list[Lesson]) -> list[Valued]:
         rows, rewards_QG = self._policy.play(unit)
-        said_N2 = self._setting.learner.ask(rows, self._look)
-        before, values = by_rows(rows, said_N2[:, 0]), by_rows(rows, said_N2[:, 1])
+        learner = self._setting.learner
+        said = self._setting.workers.each(rows, lambda mine: by_rows(mine, learner.ask(mine, self._look)))
+        before, values = ([it[:, column] for it in said] for column in (0, 1))
         advantages = [
             gae(reward, value, self._config.discount, self._config.gae)
             for reward, value in zip(rewards_QG.flatten().tolist(), values, strict=True)

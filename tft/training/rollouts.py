@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tft.ports import Sampling
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
+    from tft.engines.transformers import Sampled
     from tft.records import Lesson
     from tft.training.objective import Setting
 
@@ -63,7 +65,8 @@ def write(
     prompts = setting.learner.write_questions([lesson.item.question for lesson in mine])
     sampling = Sampling(setting.max_tokens, temperature)
     seeds = _seeds(mine, setting)
-    sampled = iter(setting.learner.sample(prompts, sampling, seeds))
+    begun = list(zip(prompts, seeds, strict=True))
+    sampled = iter(setting.workers.each(begun, partial(_go_on, setting, sampling)) if mine else [])
     heads = iter(prompts)
     written = []
     for lesson, it in zip(asked, own, strict=True):
@@ -76,6 +79,11 @@ def write(
             (row,) = encode_answers([lesson], tokenizer)
             written.append(Written(lesson.item, row, lesson.answer, True))
     return written
+
+
+def _go_on(setting: Setting, sampling: Sampling, asked: Sequence[tuple[list[int], int]]) -> Sequence[Sampled]:
+    prompts, seeds = [prompt for prompt, _ in asked], [seed for _, seed in asked]
+    return setting.learner.sample(prompts, sampling, seeds)
 
 
 def _seeds(lessons: Sequence[Lesson], setting: Setting) -> list[int]:

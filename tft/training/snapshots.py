@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from tft.records import Usage, digest, dump
 from tft.records import load as load_record
+from tft.training.gradients import gathered, placed
 from tft.training.shortage import AtOnce
 
 if TYPE_CHECKING:
@@ -60,14 +61,27 @@ def snapshot(
     folder: Path, request: Any, weights: Sequence[torch.nn.Parameter], optimizers: Optimizers,
     progress: Progress, setting: Setting,
 ) -> None:  # fmt: skip
-    """Write down where a stage is, all or nothing."""
-    tensors = {"chance": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        tensors["chance of the GPU"] = torch.cuda.get_rng_state()
+    """Write down where a stage is, all or nothing; all workers take part, and the first of them writes."""
+    tensors: dict[str, torch.Tensor] = {}
+    for rank, chance in enumerate(setting.workers.gather(_chance())):
+        tensors |= {f"{name} {rank}": state for name, state in chance.items()}
     kept, numbers = optimizers.state()
-    tensors |= {f"{number}": weight.detach() for number, weight in enumerate(weights)}
+    tensors |= {f"{number}": gathered(weight.detach()) for number, weight in enumerate(weights)}
     tensors |= {f"{_KEPT}{name}": it for name, it in kept.items()}
-    place = _place(folder)
+    setting.workers.first(lambda: _write(_place(folder), tensors, numbers, request, progress, setting))
+
+
+def _chance() -> dict[str, torch.Tensor]:
+    chance = {"chance": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        chance["chance of the GPU"] = torch.cuda.get_rng_state()
+    return chance
+
+
+def _write(
+    place: Path, tensors: dict[str, torch.Tensor], numbers: dict[str, Any], request: Any, progress: Progress,
+    setting: Setting,
+) -> None:  # fmt: skip
     aside = place.with_name(f"{place.name}.new")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -111,12 +125,13 @@ def restore(
     tensors = load_file(place / "state.safetensors")
     with torch.no_grad():
         for number, weight in enumerate(weights):
-            weight.copy_(tensors[f"{number}"])
+            weight.copy_(placed(tensors[f"{number}"], weight))
     kept = {name.removeprefix(_KEPT): it.clone() for name, it in tensors.items() if name.startswith(_KEPT)}
     optimizers.restore({**kept, **told["numbers"]})
-    torch.set_rng_state(tensors["chance"])
-    if "chance of the GPU" in tensors:
-        torch.cuda.set_rng_state(tensors["chance of the GPU"])
+    rank = setting.workers.rank
+    torch.set_rng_state(tensors[f"chance {rank}"])
+    if f"chance of the GPU {rank}" in tensors:
+        torch.cuda.set_rng_state(tensors[f"chance of the GPU {rank}"])
     progress.turns, progress.steps = told["turns"], told["steps"]
     progress.tokens = Counter(told["tokens"])
     progress.micro_batch = told["micro_batch"]

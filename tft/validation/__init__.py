@@ -93,8 +93,8 @@ def _placement(draft: Draft, content: Content, problems: list[Problem]) -> tuple
         return f"worked out when the cluster at {cluster.address} is joined", 0.0
     if engine is None:
         return None, 0.0
-    students = len(draft.config.students)
-    placed = collect(problems, lambda: share_out(cluster, engine, students, [gpus_here()]))
+    students, workers = len(draft.config.students), draft.config.training.workers
+    placed = collect(problems, lambda: share_out(cluster, engine, students, [gpus_here()], workers))
     return (placed.told(students), placed.student) if placed is not None else (None, 0.0)
 
 

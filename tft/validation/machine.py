@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _MOST_WRITTEN = 512
 """Rows that a student writes side by side at most."""
 _ASSUMES = (
-    "a process a student, which trains in float32; rows as long as they may be, a token a character; on a GPU "
+    "a process a student, or a worker of it, which trains in float32; rows as long as they may be, a token a character; on a GPU "
     "activations take less"
 )
 
@@ -129,7 +129,11 @@ _Practice = GRPOConfig | RLOOConfig | PPOConfig
 
 
 def _needed(config: CampaignConfig, adapter: AnyAdapter, shape: Shape, load: Load, weights: int | None) -> Needed:
-    return estimate_training(shape, adapter, config.training.optimizer, load, weights)
+    found = estimate_training(shape, adapter, config.training.optimizer, load, weights)
+    if config.training.parallel == "ddp":
+        return found
+    shards = config.training.workers
+    return replace(found, gradients=round(found.gradients / shards), optimizer=round(found.optimizer / shards))
 
 
 def _remedies(config: CampaignConfig, student: StudentConfig, shape: Shape, load: Load, weights: int | None) -> str:
