@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 _MOST_WRITTEN = 512
 """Rows that a student writes side by side at most."""
 _ASSUMES = (
-    "a process a student, or a worker of it, which trains in float32; rows as long as they may be, a token a character; "
-    "on a GPU activations take less"
+    "a process a student, or a worker of it, which trains in float32; rows as long as they may be, a token a "
+    "character; on a GPU activations take less"
 )
 
 
