@@ -42,7 +42,7 @@ from tft.training.objective import Setting
 from tft.training.policy import Played
 from tft.training.ppo import PPO
 from tft.training.rloo import RLOO
-from tft.training.rows import Row, encode, encode_prompts
+from tft.training.rows import Row, encode
 from tft.training.supervised import Supervised
 from tft.tutor import Scorer
 
@@ -121,7 +121,7 @@ def test_other_families_are_read_alike(family: str, options: dict[str, Any]) -> 
 
 
 def test_greedy_answers_are_those_of_the_reference(engine: TransformersEngine) -> None:
-    prompts = encode_prompts(QUESTIONS, engine.tokenizer)
+    prompts = engine.encode([(Message("user", it),) for it in QUESTIONS])
     begin = 2 if engine.model.generation_config.forced_bos_token_id is not None else 1
     found = engine.sample(prompts, Sampling(12))
     for prompt, it in zip(prompts, found, strict=True):
@@ -146,7 +146,7 @@ def test_a_question_is_what_the_tokenizer_makes_of_a_text(engine: TransformersEn
 
 
 def test_what_is_sampled_depends_on_prompt_and_seed_alone(engine: TransformersEngine) -> None:
-    prompts = encode_prompts(QUESTIONS, engine.tokenizer)
+    prompts = engine.encode([(Message("user", it),) for it in QUESTIONS])
     sampling, seeds = Sampling(10, 1.0), list(range(len(prompts)))
     together = engine.sample(prompts, sampling, seeds)
     assert [it.tokens for it in engine.sample(prompts, sampling, seeds)] == [it.tokens for it in together]
@@ -159,7 +159,7 @@ def test_what_is_sampled_depends_on_prompt_and_seed_alone(engine: TransformersEn
 
 def test_rows_that_end_leave_the_others_as_they_are(engine: TransformersEngine) -> None:
     # What is written third, fourth or fifth ends a row, so that rows leave at different steps.
-    prompts = encode_prompts(QUESTIONS, engine.tokenizer)
+    prompts = engine.encode([(Message("user", it),) for it in QUESTIONS])
     engine._ends = torch.tensor([-1])
     whole = engine.sample(prompts, Sampling(10, 1.0), range(len(prompts)))
     ends = {it.tokens[2 + place % 3] for place, it in enumerate(whole)}

@@ -35,7 +35,7 @@ from tft.student import StudentRef
 from tft.student.models import adapt, ask, open_student
 from tft.training import ClassRequest, TrainRequest, loop, train, train_together
 from tft.training.learner import Learner
-from tft.training.rows import encode, encode_prompts
+from tft.training.rows import encode
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -103,7 +103,7 @@ def test_an_opened_student_says_what_it_said_when_it_was_taught(
         own = learner.predict(encode(LESSONS, learner.tokenizer)).logprobs().tolist()
     assert said(learned) == pytest.approx(own, abs=1e-4)
     assert max(abs(one - other) for one, other in zip(said(tess), own, strict=True)) > 0.1
-    prompts = encode_prompts(QUESTIONS, learner.tokenizer)
+    prompts = learner.write_questions(QUESTIONS)
     written = learner.sample(prompts, Sampling(12), [0] * len(prompts))
     opened = open_student(learned).sample(prompts, Sampling(12))
     assert [it.tokens for it in written] == [it.tokens for it in opened]
