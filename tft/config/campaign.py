@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tft.config._base import Count, Frozen, Identifier, Refusal, execution, name_to_type, refuse
-from tft.config.adapters import Adapter, FullAdapter
+from tft.config.adapters import Adapter, FullAdapter, HeadAdapter
 from tft.config.training import TrainingConfig
 
 MOST_STUDENTS = 16
@@ -146,7 +146,7 @@ class StudentConfig(Frozen):
     model: str
     """The base model: a library name, a path or a hub name; ``path:`` and ``hub:`` force it."""
     adapter: Adapter = FullAdapter()
-    """How it learns: ``full``, ``lora``, or either with options."""
+    """How it learns: ``full``, ``lora``, another adapter or a head, with options where it has any."""
     chat_template: str | None = None
     """Jinja template to write conversations with, instead of the model's own; ``plain`` puts turns one after the other,
     for models that only go on with a text. None means the model's own."""
@@ -308,6 +308,21 @@ class CampaignConfig(Frozen):
                 for place, student in enumerate(self.students)
                 if student.adapter.type == "prefix"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _heads_learn_from_what_is_taught(self) -> CampaignConfig:
+        refuse(
+            Refusal(
+                ("students", place, "adapter", "task"),
+                student.adapter.task.type,
+                f"cannot learn from tuition.methods: {self.tuition.methods}",
+                f"set tuition.methods to {student.adapter.learns_from}, or to auto, which gives each student its kind",
+            )
+            for place, student in enumerate(self.students)
+            if isinstance(student.adapter, HeadAdapter)
+            and self.tuition.methods not in ("auto", student.adapter.learns_from)
+        )
         return self
 
     def identity(self) -> dict[str, Any]:

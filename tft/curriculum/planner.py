@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tft.curriculum.mastery import mastered
 from tft.curriculum.methods import choose_methods
-from tft.records import Mastery, Syllabus, Tuition
+from tft.records import LessonKind, Mastery, Syllabus, Tuition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +37,7 @@ def plan(
     config: TuitionConfig,
     shown: Mapping[str, int] | None = None,
     roll_backs: int = 0,
+    only: LessonKind | None = None,
 ) -> Syllabus:
     """Plan one cycle of one student.
 
@@ -48,6 +49,7 @@ def plan(
         config: how much is taught, and in which ways.
         shown: lessons it had in earlier cycles, by skill.
         roll_backs: checkpoints refused in a row; each halves the learning rate and adds to the replay.
+        only: the one kind of lesson that it can learn from; None for one that can learn from all.
     """
     tuition: list[Tuition] = []
     waiting: dict[str, str] = {}
@@ -60,7 +62,7 @@ def plan(
             if missing:
                 waiting[name] = f"needs {', '.join(missing)}"
             else:
-                tuition += choose_methods(name, known.get(name), config)
+                tuition += choose_methods(name, known.get(name), config, only)
     if tuition:
         shown = shown or {}
         new = sum(line.lessons for line in tuition)
@@ -70,7 +72,9 @@ def plan(
             for name in held
             if skills[name].role != "stretch" and not shown.get(name)
         }
-        tuition += _rehearse(weights, new, config.replay, roll_backs)
+        # Its own right answers alone teach nobody who learns from pairs.
+        if only != "preference":
+            tuition += _rehearse(weights, new, config.replay, roll_backs)
     return Syllabus(
         student=student,
         cycle=cycle,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils import logging as transformers_logging
 
 from tft.engines.encoding import PromptEncoder, find_template, name_template, row_seeds, score_answers
@@ -44,10 +44,35 @@ def load_model(
     kernel, and left-padding does not change greedy answers. On a GPU they are bfloat16 with fused attention,
     but for training: there small updates would be lost in bfloat16, and they stay float32.
     """
+    model, tokenizer = _load(AutoModelForCausalLM, folder, training, chat_template)
+    if tokenizer.chat_template is None:
+        raise PrerequisiteError(
+            f"{folder} brings no chat template, so nobody knows how it is asked: name one in students.chat_template, "
+            "or for a tutor in engine.template.chat_template; `plain` puts turns one after the other"
+        )
+    return model, tokenizer
+
+
+def load_encoder(
+    folder: Path | str, *, training: bool = False, chat_template: str | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a model that reads and cannot write, such as BERT, with its tokenizer; it needs no chat template.
+
+    A pooler is left away: many checkpoints lack its weights, and chance would fill them in.
+    """
+    model, tokenizer = _load(AutoModel, folder, training, chat_template)
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    return model, tokenizer
+
+
+def _load(
+    kind: Any, folder: Path | str, training: bool, chat_template: str | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     transformers_logging.disable_progress_bar()
     gpu = torch.cuda.is_available()
     name, revision = split_revision(str(folder))
-    model = AutoModelForCausalLM.from_pretrained(
+    model = kind.from_pretrained(
         name,
         revision=revision or "main",
         use_safetensors=True,
@@ -59,11 +84,6 @@ def load_model(
         tokenizer.pad_token = tokenizer.eos_token
     if chat_template is not None:
         tokenizer.chat_template = chat_template
-    elif tokenizer.chat_template is None:
-        raise PrerequisiteError(
-            f"{name} brings no chat template, so nobody knows how it is asked: name one in students.chat_template, or "
-            "for a tutor in engine.template.chat_template; `plain` puts turns one after the other"
-        )
     return model.to("cuda" if gpu else "cpu").eval(), tokenizer
 
 

@@ -3,6 +3,7 @@
 The student answers a question several times. Where some answers are right and some wrong, it is told apart by its own
 work; where all are wrong, the tutor's answer stands against one of them, if there is one; where all are right, there is
 nothing to tell. No tutor tokens are spent: the tutor's answer is that of a demonstration that was made before.
+For a student whose head rates answers, its base model writes them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from tft.graders import grade_attempts
 from tft.ports import Sampling
 from tft.records import Attempt, Lesson, Lineage, Offered, Rejection, Usage, digest
 from tft.student import StudentRef
-from tft.student.models import attempt
+from tft.student.models import draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def contest(request: ContestRequest) -> Offered:
     grade = grade_attempts(request.grader)
     asked = [lesson.item for lesson in request.lessons for _ in range(request.attempts)]
     sampling = Sampling(request.max_tokens, request.temperature, request.seed)
-    answers = attempt(request.student, asked, sampling)
+    answers = draft(request.student, asked, sampling)
     lessons, rejections = [], []
     for place, lesson in enumerate(request.lessons):
         own = answers[place * request.attempts : (place + 1) * request.attempts]

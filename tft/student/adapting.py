@@ -14,6 +14,7 @@ from tft.config.adapters import BottleneckAdapter, FullAdapter, LoraAdapter, Pef
 from tft.config.reading import closest
 from tft.errors import Problem, UserError
 from tft.student.bottleneck import add_bottlenecks, load_bottlenecks, save_bottlenecks
+from tft.student.saved import TEMPLATE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,13 +27,20 @@ if TYPE_CHECKING:
 # peft 0.21 asks transformers by a name that has been deprecated since; a user can do nothing about it.
 warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
 
-TEMPLATE = "chat_template.jinja"
 Prefix = list[tuple[torch.Tensor, torch.Tensor]]
 """Keys and values that stand before every prompt: one pair a layer, [1, heads, P, head size]."""
 
 
-def put_on(model: PreTrainedModel, adapter: AnyAdapter, seed: int) -> PreTrainedModel | PeftModel:
+def put_on(
+    model: PreTrainedModel, adapter: AnyAdapter, seed: int, *, writes: bool = True
+) -> PreTrainedModel | PeftModel:
     """Put a new adapter on a model, ready to be trained.
+
+    Args:
+        model: to adapt.
+        adapter: what to put on it.
+        seed: decides how it begins.
+        writes: whether the model has a language model's head; PEFT wants to know.
 
     Raises:
         UserError: if PEFT has no such adapter, or not with these options.
@@ -47,7 +55,9 @@ def put_on(model: PreTrainedModel, adapter: AnyAdapter, seed: int) -> PreTrained
     from peft import get_peft_model
 
     try:
-        adapted = get_peft_model(model, _peft_config(adapter))
+        config = _peft_config(adapter)
+        config.task_type = "CAUSAL_LM" if writes else None
+        adapted = get_peft_model(model, config)
     except (TypeError, ValueError) as error:
         raise UserError(Problem(f"PEFT refuses this adapter: {error}", key="adapter", value=adapter.type)) from error
     if isinstance(adapter, PeftAdapter) and not hasattr(adapted.base_model, "merge_and_unload"):
@@ -86,7 +96,7 @@ def write_down(
         model.save_pretrained(folder)
     if isinstance(adapter, FullAdapter):
         tokenizer.save_pretrained(folder)
-    else:
+    elif tokenizer.chat_template is not None:
         # How it was asked while it learned; the base may bring no template, or another.
         (folder / TEMPLATE).write_text(tokenizer.get_chat_template(), encoding="utf-8")
 
@@ -125,14 +135,11 @@ def _peft_config(adapter: AnyAdapter) -> PeftConfig:
                 target_modules=adapter.targets if isinstance(adapter.targets, str) else list(adapter.targets),
                 use_dora=adapter.dora,
                 use_rslora=adapter.rslora,
-                task_type="CAUSAL_LM",
             )
         case PrefixAdapter():
-            return peft.PrefixTuningConfig(num_virtual_tokens=adapter.tokens, task_type="CAUSAL_LM")
+            return peft.PrefixTuningConfig(num_virtual_tokens=adapter.tokens)
         case PromptAdapter():
-            return peft.PromptTuningConfig(
-                num_virtual_tokens=adapter.tokens, prompt_tuning_init="SAMPLE_VOCAB", task_type="CAUSAL_LM"
-            )
+            return peft.PromptTuningConfig(num_virtual_tokens=adapter.tokens, prompt_tuning_init="SAMPLE_VOCAB")
         case PeftAdapter():
             known = {
                 kind.value: config
@@ -144,7 +151,7 @@ def _peft_config(adapter: AnyAdapter) -> PeftConfig:
                 message = "PEFT has no such adapter that can be merged"
                 raise UserError(Problem(message, key="adapter.method", value=adapter.method, remedy=remedy))
             try:
-                return known[adapter.method](task_type="CAUSAL_LM", **adapter.options)
+                return known[adapter.method](**adapter.options)
             except (TypeError, ValueError) as error:
                 raise UserError(Problem(str(error), key="adapter.options", value=adapter.method)) from error
     raise AssertionError(adapter)

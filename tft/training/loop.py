@@ -19,15 +19,18 @@ from typing import TYPE_CHECKING
 import torch
 
 from tft import plugins
+from tft.config.adapters import HeadAdapter
 from tft.config.cards import GraderConfig
 from tft.config.training import TrainingConfig
 from tft.errors import StageError
 from tft.records import Checkpoint, Lesson, Usage
 from tft.student import StudentRef, write_checkpoint
 from tft.student.adapting import write_down
-from tft.student.models import adapt
+from tft.student.heads import write_head
+from tft.student.models import adapt, adapt_head, open_reader
 from tft.training.learner import Learner
 from tft.training.objective import Objective, Setting, Step, Unit
+from tft.training.reader import Reader
 from tft.training.snapshots import Progress, forget, restore, snapshot
 from tft.tutor import Scorer, TutorRef, open_tutor
 
@@ -61,6 +64,8 @@ class TrainRequest:
     """For practice."""
     tutor: TutorRef | None = None
     """For feedback."""
+    reward: StudentRef | None = None
+    """Whose reward head gives rewards in practice; None means that the grader does."""
 
 
 def train(request: TrainRequest) -> Checkpoint:
@@ -72,16 +77,30 @@ def train(request: TrainRequest) -> Checkpoint:
     Raises:
         StageError: if loss or gradient are not finite, or the checkpoint cannot be written.
     """
-    model, tokenizer = adapt(request.student, request.seed)
-    learner = Learner(model, tokenizer)
+    learner = open_learner(request)
     if request.config.checkpoint_activations:
         learner.checkpoint_activations()
     with matrix_products(request.config.precision):
         course = Course(request, learner)
         learn(course)
     folder = Path(request.folder_path)
-    digest = write_checkpoint(folder, lambda aside: write_down(model, tokenizer, request.student.adapter, aside))
-    return course.end(digest)
+    return course.end(write_checkpoint(folder, lambda aside: save_learner(learner, request.student, aside)))
+
+
+def open_learner(request: TrainRequest) -> Learner:
+    """Open a student to learn: one that writes, or one that is read."""
+    if isinstance(request.student.adapter, HeadAdapter):
+        references = [it.item.reference for it in request.lessons if it.item.reference is not None]
+        return Reader(*adapt_head(request.student, request.seed, references))
+    return Learner(*adapt(request.student, request.seed))
+
+
+def save_learner(learner: Learner, student: StudentRef, folder: Path) -> None:
+    """Write what a student has learned into a folder."""
+    if isinstance(learner, Reader):
+        write_head(learner.model, learner.tokenizer, student.base_path, folder)
+    else:
+        write_down(learner.model, learner.tokenizer, student.adapter, folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +128,15 @@ class Course:
         self.learner = learner
         self.micro_batch = request.config.micro_batch
         self._request = request
-        self._setting = Setting(learner, request.config, request.seed, request.max_tokens, request.grader, scorer)
+        reward = open_reader(request.reward) if request.reward is not None else None
+        self._setting = Setting(
+            learner, request.config, request.seed, request.max_tokens, request.grader, scorer, reward
+        )  # fmt: skip
         self._turns = _take_turns(_plan(request, self._setting))
         modules = {id(module): module for turn in self._turns for module in turn.objective.modules}
         beside = torch.nn.ModuleList(modules.values())
         self._weights = [*learner.weights, *beside.parameters()]
-        usual = default_learning_rate(request.student.adapter.type, learner.model.config.hidden_size)
+        usual = default_learning_rate(_trained(request.student), learner.model.config.get_text_config().hidden_size)
         self._peak = (request.learning_rate or usual) * request.learning_rate_scale
         self._optimizer = torch.optim.AdamW(
             self._weights, lr=self._peak, betas=(0.9, 0.98), weight_decay=request.config.weight_decay, fused=True
@@ -228,9 +250,12 @@ def _backward(course: Course, step: Step) -> float:
 
 def _plan(request: TrainRequest, setting: Setting) -> dict[str, list[_Turn]]:
     """Give every objective that has lessons its turns, in the order it wants them."""
+    adapter = request.student.adapter
     sorts: dict[str, list[Lesson]] = {}
     for lesson in request.lessons:
-        sorts.setdefault(_OBJECTIVE_OF.get(lesson.kind, "answers"), []).append(lesson)
+        # A head learns what it is for, whatever kind of lesson it learns it from.
+        name = adapter.task.type if isinstance(adapter, HeadAdapter) else _OBJECTIVE_OF.get(lesson.kind, "answers")
+        sorts.setdefault(name, []).append(lesson)
     planned = {}
     for name in sorted(sorts):
         config: AnyObjective = getattr(request.config.objectives, name)
@@ -260,7 +285,12 @@ def _ends(values: Sequence[float]) -> tuple[float, float]:
     return sum(values[:tenth]) / tenth, sum(values[-tenth:]) / tenth
 
 
-_PEAKS = {"full": (3e-3, 2.0), "prefix": (1e-2, 1.25), "prompt": (3e-2, 1.25)}
+def _trained(student: StudentRef) -> str:
+    adapter = student.adapter
+    return adapter.body.type if isinstance(adapter, HeadAdapter) else adapter.type
+
+
+_PEAKS = {"full": (3e-3, 2.0), "frozen": (1e-2, 1.25), "prefix": (1e-2, 1.25), "prompt": (3e-2, 1.25)}
 _OTHER_PEAK = (4e-3, 1.25)
 
 
@@ -271,7 +301,7 @@ def default_learning_rate(adapter: str, width: int) -> float:
     and for width 2048 close to the 1e-5 and 1e-4 that are common for pretrained models.
 
     Args:
-        adapter: its type.
+        adapter: its type; of a student with a head what its body has, ``frozen`` where that is nothing.
         width: hidden size of the model.
 
     >>> f"{default_learning_rate('full', 2048):.1e} {default_learning_rate('lora', 2048):.1e}"

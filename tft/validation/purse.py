@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
-from tft.config.adapters import FullAdapter
+from tft.config.adapters import FullAdapter, HeadAdapter
 from tft.config.campaign import LESSONS_A_BATCH, CampaignConfig
 from tft.errors import PrerequisiteError, Problem
 from tft.tutor.allowance import cost_of
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tft.config import TutorCard
+    from tft.config.adapters import AnyAdapter
     from tft.config.campaign import Price
     from tft.config.cards import Role
     from tft.validation.content import Content
@@ -78,7 +79,7 @@ def estimate(draft: Draft, content: Content, uses: list[Use], problems: list[Pro
             "tutor": _weights(folders.get("tutor"), 1),
             "students": {
                 student.id: _weights(
-                    folders.get(f"students.{place}.model"), _TRAINED if isinstance(student.adapter, FullAdapter) else 1
+                    folders.get(f"students.{place}.model"), _TRAINED if _trains_all(student.adapter) else 1
                 )
                 for place, student in enumerate(students)
             },
@@ -86,6 +87,10 @@ def estimate(draft: Draft, content: Content, uses: list[Use], problems: list[Pro
             "assumes": "float32; full training keeps gradients and two moments a weight; activations come on top",
         },
     }
+
+
+def _trains_all(adapter: AnyAdapter) -> bool:
+    return isinstance(adapter.body if isinstance(adapter, HeadAdapter) else adapter, FullAdapter)
 
 
 def _worst_requests(content: Content, methods: str, problems: list[Problem]) -> dict[Role, _Use] | None:
