@@ -44,13 +44,14 @@ def load_model(
     kernel, and left-padding does not change greedy answers. On a GPU they are bfloat16 with fused attention,
     but for training: there small updates would be lost in bfloat16, and they stay float32.
     """
-    model, tokenizer = _load(AutoModelForCausalLM, folder, training, chat_template)
+    model = _load(AutoModelForCausalLM, folder, training)
+    tokenizer = _load_tokenizer(folder, chat_template)
     if tokenizer.chat_template is None:
         raise PrerequisiteError(
             f"{folder} brings no chat template, so nobody knows how it is asked: name one in students.chat_template, "
             "or for a tutor in engine.template.chat_template; `plain` puts turns one after the other"
         )
-    return model, tokenizer
+    return model.to(_device()).eval(), tokenizer
 
 
 def load_encoder(
@@ -59,32 +60,49 @@ def load_encoder(
     """Load a model that reads and cannot write, such as BERT, with its tokenizer; it needs no chat template.
 
     A pooler is left away: many checkpoints lack its weights, and chance would fill them in.
+
+    Raises:
+        PrerequisiteError: if the checkpoint lacks weights of anything else.
     """
-    model, tokenizer = _load(AutoModel, folder, training, chat_template)
+    told = transformers_logging.get_verbosity()
+    # It would report the head that the model was trained with, which nobody wants here.
+    transformers_logging.set_verbosity_error()
+    model, found = _load(AutoModel, folder, training, output_loading_info=True)
+    transformers_logging.set_verbosity(told)
+    missing = sorted(name for name in found["missing_keys"] if not name.startswith("pooler."))
+    if missing:
+        raise PrerequisiteError(f"{folder} lacks weights of its model: {', '.join(missing[:3])}")
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
-    return model, tokenizer
+    return model.to(_device()).eval(), _load_tokenizer(folder, chat_template)
 
 
-def _load(
-    kind: Any, folder: Path | str, training: bool, chat_template: str | None
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _load(kind: Any, folder: Path | str, training: bool, **options: Any) -> Any:
     transformers_logging.disable_progress_bar()
     gpu = torch.cuda.is_available()
     name, revision = split_revision(str(folder))
-    model = kind.from_pretrained(
+    return kind.from_pretrained(
         name,
         revision=revision or "main",
         use_safetensors=True,
         dtype=torch.bfloat16 if gpu and not training else torch.float32,
         attn_implementation="sdpa" if gpu else "eager",
+        **options,
     )
+
+
+def _load_tokenizer(folder: Path | str, chat_template: str | None) -> PreTrainedTokenizerBase:
+    name, revision = split_revision(str(folder))
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or "main")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if chat_template is not None:
         tokenizer.chat_template = chat_template
-    return model.to("cuda" if gpu else "cpu").eval(), tokenizer
+    return tokenizer
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,13 +38,18 @@ def as_classifier(student: StudentRef) -> tuple[PreTrainedModel, PreTrainedToken
         raise _refusal(f"it reads pool: {reader.model.pool}, and those of transformers the last token")
     if isinstance(adapter.task, RegressorTask):
         raise _refusal("its numbers are counted from a mean, and those of transformers from nought")
-    made = _build(reader)
+    made = build_classifier(reader)
     if not _agree(made, reader):
         raise _refusal(f"{type(made).__name__} does something else with the same weights")
     return made, reader.tokenizer
 
 
-def _build(reader: HeadReader) -> PreTrainedModel:
+def build_classifier(reader: HeadReader) -> PreTrainedModel:
+    """Make the sequence classifier of a body's family with the weights of body and head.
+
+    Raises:
+        UserError: if that of the family has something else for a head.
+    """
     base, head = reader.model.base, reader.model.head
     config = type(base.config).from_dict(base.config.to_dict())
     config.num_labels = head.out.out_features

@@ -136,7 +136,7 @@ class Course:
         modules = {id(module): module for turn in self._turns for module in turn.objective.modules}
         beside = torch.nn.ModuleList(modules.values())
         self._weights = [*learner.weights, *beside.parameters()]
-        usual = default_learning_rate(_trained(request.student), learner.model.config.get_text_config().hidden_size)
+        usual = _usual_learning_rate(request.student, learner.model.config.get_text_config().hidden_size)
         self._peak = (request.learning_rate or usual) * request.learning_rate_scale
         self._optimizer = torch.optim.AdamW(
             self._weights, lr=self._peak, betas=(0.9, 0.98), weight_decay=request.config.weight_decay, fused=True
@@ -285,11 +285,15 @@ def _ends(values: Sequence[float]) -> tuple[float, float]:
     return sum(values[:tenth]) / tenth, sum(values[-tenth:]) / tenth
 
 
-def _trained(student: StudentRef) -> str:
+def _usual_learning_rate(student: StudentRef, width: int) -> float:
     adapter = student.adapter
-    return adapter.body.type if isinstance(adapter, HeadAdapter) else adapter.type
+    if isinstance(adapter, HeadAdapter):
+        # The rule is not followed below the width that it was measured at: random layers do not bear it.
+        return default_learning_rate(adapter.body.type, max(width, _MEASURED))
+    return default_learning_rate(adapter.type, width)
 
 
+_MEASURED = 128
 _PEAKS = {"full": (3e-3, 2.0), "frozen": (1e-2, 1.25), "prefix": (1e-2, 1.25), "prompt": (3e-2, 1.25)}
 _OTHER_PEAK = (4e-3, 1.25)
 
@@ -308,7 +312,7 @@ def default_learning_rate(adapter: str, width: int) -> float:
     '1.2e-05 1.2e-04'
     """
     peak, power = _PEAKS.get(adapter, _OTHER_PEAK)
-    return float(peak * (128 / width) ** power)
+    return float(peak * (_MEASURED / width) ** power)
 
 
 def learning_rate_at(step: int, steps: int, warmup: float) -> float:
