@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tests.encoders import build_encoder
 from tft.library import shipped
 from tft.validation import validate
 
@@ -269,3 +270,45 @@ def test_the_size_of_a_batch_is_the_one_that_is_taught() -> None:
     from tft.config.campaign import LESSONS_A_BATCH
 
     assert getattr(shelf, "_BATCH", LESSONS_A_BATCH) == LESSONS_A_BATCH
+
+
+def test_an_encoder_is_refused_where_it_would_have_to_write(tmp_path: Path) -> None:
+    build_encoder(tmp_path / "bert")
+    path = write(tmp_path)
+    (problem,) = validate(path, ["students.0.model=bert"]).problems
+    assert (problem.key, problem.value) == ("students.0.model", "bert")
+    assert "cannot write" in problem.message and "head" in str(problem.remedy)
+    reward = found(path, "students.0.model=bert", "students.0.adapter={type: head, task: reward}")
+    assert "no answers to choose from" in reward["students.0.adapter.task"].message
+    for task in ("classifier", "regressor"):
+        assert not found(path, "students.0.model=bert", f"students.0.adapter={{type: head, task: {task}}}")
+
+
+def test_references_that_a_head_cannot_learn_are_found(tmp_path: Path) -> None:
+    for name, task, reference, told in (
+        ("labels", "{type: classifier, labels: [yes it is]}", "0", "no labels: 0"),
+        ("numbers", "regressor", "many", "no numbers: many"),
+    ):
+        path = write(tmp_path / name)
+        items = tmp_path / name / "curricula" / "mine" / "items.py"
+        items.write_text(ITEMS.replace('1, "0"', f'1, "{reference}"'))
+        problems = found(path, f"students.0.adapter={{type: head, task: {task}}}")
+        assert told in problems["students.0.adapter.task"].message
+
+
+def test_a_reward_model_that_is_none_is_found(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    reward = "training.objectives.practice={type: grpo, reward: nowhere}"
+    (problem,) = validate(path, ["tuition.methods=practice", reward]).problems
+    assert problem.key == "training.objectives.practice.reward.model"
+    assert problem.file == str(path) and "no student with a reward head" in problem.message
+
+
+def test_a_head_alone_needs_no_memory_for_its_body(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    sizes = [
+        validate(path, [f"students.0.adapter={{type: head, task: reward, body: {body}}}"])
+        .estimate["memory_bytes"]["students"]["ada"]
+        for body in ("full", "lora", "frozen")
+    ]  # fmt: skip
+    assert sizes[0] == 4 * sizes[1] == 4 * sizes[2]

@@ -196,7 +196,9 @@ def _best_of(student: StudentRef, task: RewardTask, items: Sequence[Item], sampl
     size = task.best_of if student.digest is not None else 1
     asked = [item for item in items for _ in range(size)]
     seeds = [int(digest([sampling.seed, item.question, turn]), 16) % 2**31 for item in items for turn in range(size)]
-    drafts = draft(student, asked, replace(sampling, temperature=task.temperature), seeds)
+    written = draft(student, asked, replace(sampling, temperature=task.temperature), seeds)
+    # How sure the base is of a draft does not say how sure the student is of its choice.
+    drafts = tuple(replace(it, confidence=None) for it in written)
     if size == 1 or not drafts:
         return drafts
     rewards = open_reader(student).rewards(

@@ -183,7 +183,7 @@ def test_its_base_writes_whatever_the_body_has_learned(body: Any, ada: StudentRe
     assert draft(learned, ITEMS, Sampling(12)) == draft(ada, ITEMS, Sampling(12))
 
 
-def test_an_answer_that_was_cut_off_has_no_end(ada: StudentRef, novice: Path, tokenizer: Any) -> None:
+def test_an_answer_that_was_cut_off_has_no_end(tokenizer: Any) -> None:
     whole, cut = encode_answered(["3+4"] * 2, ["#7"] * 2, [True, False], tokenizer)
     assert whole == [*cut, tokenizer.eos_token_id]
 
