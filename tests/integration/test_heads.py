@@ -32,7 +32,7 @@ def classify(question):
 """
 CAMPAIGN: dict[str, Any] = {
     "seed": 3,
-    "exams": {"probe": 16, "check": 48, "final": 96, "max_tokens": 20},
+    "exams": {"probe": 16, "check": 32, "final": 80, "max_tokens": 20},
     "tuition": {"cycles": 1, "mastery": 0.99, "max_drop": 0.5},
     "threads": {"tutor": 1, "student": 1},
     "cluster": "inline",
@@ -78,7 +78,7 @@ def chooser(folder: Path) -> Run:
     return begin(
         folder, "even", EVEN, ["add_2"], campaign="chooser", tutor="silent",
         students=[{"id": "rm", "model": "unsure", "adapter": adapter}],
-        tuition={**CAMPAIGN["tuition"], "methods": "preference", "lessons": 240},
+        tuition={**CAMPAIGN["tuition"], "methods": "preference", "lessons": 200},
         training={"epochs": 3, "batch_size": 16},
     )  # fmt: skip
 

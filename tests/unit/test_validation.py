@@ -301,7 +301,7 @@ def test_a_reward_model_that_is_none_is_found(tmp_path: Path) -> None:
     reward = "training.objectives.practice={type: grpo, reward: nowhere}"
     (problem,) = validate(path, ["tuition.methods=practice", reward]).problems
     assert problem.key == "training.objectives.practice.reward.model"
-    assert problem.file == str(path) and "no student with a reward head" in problem.message
+    assert problem.file == str(path) and "no such folder" in problem.message
 
 
 def test_a_head_alone_needs_no_memory_for_its_body(tmp_path: Path) -> None:

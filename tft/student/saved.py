@@ -53,10 +53,12 @@ def read_reward_model(folder: Path, key: str) -> StudentRef:
     Raises:
         UserError: if it holds none.
     """
-    found = read_saved(folder, key) if folder.expanduser().is_dir() else None
+    is_there = folder.expanduser().is_dir()
+    found = read_saved(folder, key) if is_there else None
     if found is None or not isinstance(found.adapter, HeadAdapter) or not isinstance(found.adapter.task, RewardTask):
         remedy = "name a folder students/<id>/final of a campaign whose student has adapter: {type: head, task: reward}"
-        raise UserError(Problem("is no student with a reward head", key=key, value=str(folder), remedy=remedy))
+        message = "is no student with a reward head" if is_there else "there is no such folder"
+        raise UserError(Problem(message, key=key, value=str(folder), remedy=remedy))
     return found
 
 

@@ -265,8 +265,8 @@ def test_only_a_reward_head_is_a_reward_model(ada: StudentRef, bert: StudentRef,
     saved(replace(ada, adapter=head("reward")), tmp_path / "rm", ())
     assert read_reward_model(tmp_path / "rm", "k").base == ada.base
     saved(bert, tmp_path / "c")
-    for name in ("c", "nowhere"):
-        with pytest.raises(UserError, match="no student with a reward head"):
+    for name, told in (("c", "no student with a reward head"), ("nowhere", "no such folder")):
+        with pytest.raises(UserError, match=told):
             read_reward_model(tmp_path / name, "k")
     (tmp_path / "rm" / "manifest.json").unlink()
     with pytest.raises(UserError, match="without a manifest"):
