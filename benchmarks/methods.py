@@ -24,14 +24,11 @@ from benchmarks.results import Row
 from tft.config.adapters import (
     AnyAdapter,
     BottleneckAdapter,
-    FrozenBody,
     FullAdapter,
-    HeadAdapter,
     LoraAdapter,
     PeftAdapter,
     PrefixAdapter,
     PromptAdapter,
-    RewardTask,
 )
 from tft.config.campaign import LESSONS_A_BATCH, CampaignConfig
 from tft.config.training import ObjectivesConfig, TrainingConfig
@@ -127,19 +124,6 @@ def cells() -> list[Cell]:
         made.append(Cell(f"supervised/{name}", adapter, "demonstration", {}, {"epochs": epochs}, rate))
         feedback = {"feedback": {**OPD, "epochs": min(10, max(3, epochs // 2))}}
         made.append(Cell(f"distillation-reverse_kl/{name}", adapter, "feedback", feedback, {}, rate))
-    for body in (FrozenBody(), LORA, FULL):
-        adapter = HeadAdapter(task=RewardTask(best_of=4), body=body)
-        made.append(
-            Cell(
-                f"reward/{body.type}",
-                adapter,
-                "preference",
-                {"reward": {"type": "reward", "epochs": 3}},
-                {},
-                None,
-                "halfway",
-            )
-        )
     return made
 
 
@@ -189,12 +173,10 @@ class _Desk:
         change, low, high = paired_difference(*marks)
         right = [sum(them) / len(them) for them in marks]
         learns = low > 0 or cross < cross_before - 0.02
-        said = (
-            "the best of 4 drafts"
-            if cell.adapter.type == "head"
-            else f"answer cross-entropy {cross_before:.3f} → {cross:.3f}"
+        note = (
+            f"right {right[0]:.1%} → {right[1]:.1%}; answer cross-entropy {cross_before:.3f} → {cross:.3f}; "
+            f"{len(lessons)} lessons, {steps} steps, {seconds:.0f} s"
         )
-        note = f"right {right[0]:.1%} → {right[1]:.1%}; {said}; {len(lessons)} lessons, {steps} steps, {seconds:.0f} s"
         return Row(cell.name, f"gain in right answers, {SKILL}, n = {len(self._exam)}", change, "share", low, high,
                    "learns, within 90 s", learns and seconds <= 90, note=note)  # fmt: skip
 
@@ -221,17 +203,11 @@ class _Desk:
         return replace(student, checkpoint_path=str(folder), digest=checkpoint.digest), checkpoint.steps
 
     def _examine(self, student: StudentRef) -> tuple[Sitting, float]:
-        """Give its answers to the held-out questions, and its cross-entropy on the tutor's right answers to them.
-
-        A head expects no tokens: its cross-entropy is that of its base, before and after.
-        """
-        headed = isinstance(student.adapter, HeadAdapter)
-        name = f"{student.digest or student.base}{' of drafts' * headed}"
+        """Give its answers to the held-out questions, and its cross-entropy on the tutor's right answers to them."""
+        name = student.digest or student.base
         if name not in self._sat:
             sitting = sit(SitRequest(student, "final", self._exam, self._grader, 48))
-            engine = open_student(
-                replace(student, adapter=FULL, checkpoint_path=None, digest=None) if headed else student
-            )
+            engine = open_student(student)
             held = self._made("demonstration", "novice")[LESSONS:]
             prompts = engine.encode([lesson.examples[0].messages[:1] for lesson in held])
             scores = score_answers(engine.tokenizer, prompts, [lesson.answer for lesson in held], engine.logprobs)

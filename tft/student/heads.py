@@ -55,9 +55,9 @@ class Head(torch.nn.Module):
         self.layers = torch.nn.ModuleList(torch.nn.Linear(*pair) for pair in pairwise(sizes))
         self.out = torch.nn.Linear(sizes[-1], outputs, bias=False)
         torch.nn.init.zeros_(self.out.weight)
-        # What a number is counted from and in; 0 and 1 but in a regressor.
-        self.register_buffer("centre", torch.zeros(()))
-        self.register_buffer("spread", torch.ones(()))
+        # What a number is counted from and in; 0 and 1 but in a regressor. In float64, for years and large sums.
+        self.register_buffer("centre", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("spread", torch.ones((), dtype=torch.float64))
 
     def forward(self, states_BH: torch.Tensor) -> torch.Tensor:
         """Say what comes out of pooled hidden states; [B, outputs]."""

@@ -84,7 +84,7 @@ class HeadReader:
         said = self.read(encode_questions([item.question for item in items], self.tokenizer))
         task, before = self.model.adapter.task, marker or ""
         if isinstance(task, RegressorTask):
-            numbers = said[:, 0] * self.model.head.spread.cpu() + self.model.head.centre.cpu()
+            numbers = said[:, 0].double() * self.model.head.spread.cpu() + self.model.head.centre.cpu()
             # Adding nought makes minus nought nought.
             texts = [f"{round(number, task.decimals) + 0.0:.{task.decimals}f}" for number in numbers.tolist()]
             return tuple(Attempt(item, before + text, 0) for item, text in zip(items, texts, strict=True))

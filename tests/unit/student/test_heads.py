@@ -26,7 +26,8 @@ from tests.making import make_item
 from tft.config.adapters import ClassifierTask, HeadAdapter, RegressorTask, RewardTask
 from tft.engines.transformers import load_encoder
 from tft.errors import PrerequisiteError, StageError, UserError
-from tft.library import fingerprint_model
+from tft.examination import find_student
+from tft.library import Library, fingerprint_model
 from tft.ports import Sampling
 from tft.student import StudentRef, write_checkpoint
 from tft.student.bodies import is_encoder, reads_both_ways, refuse_body
@@ -162,6 +163,19 @@ def test_numbers_are_told_in_their_own_units(bert: StudentRef, tmp_path: Path) -
         values = 700 + 600 * reader.read(rows_of(reader.tokenizer))[:, 0]
         assert [float(text[1:]) for text in texts] == pytest.approx(values.tolist(), abs=0.5 / 10**decimals + 1e-3)
         assert all(re.fullmatch(pattern, text) for text in texts)
+
+
+def test_large_numbers_keep_their_last_digits(bert: StudentRef) -> None:
+    student = replace(bert, adapter=head("regressor"))
+    model, tokenizer = adapt_head(student, 1, ("1234567890123",))
+    assert [it.text for it in HeadReader(model, tokenizer).answer(ITEMS[:1], None)] == ["1234567890123"]
+
+
+def test_an_encoder_alone_cannot_be_examined(bert: StudentRef, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot answer"):
+        find_student(Library(), bert.base_path)
+    saved(bert, tmp_path / "c")
+    assert find_student(Library(), str(tmp_path / "c")).adapter == bert.adapter
 
 
 def test_the_best_of_its_drafts_is_what_the_head_likes_best(ada: StudentRef, tmp_path: Path) -> None:
