@@ -16,6 +16,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tft.config.adapters import HeadAdapter
 from tft.curriculum import Evidence, estimate, mean_score, plan, reflect
 from tft.exams.examiner import SitRequest, sit
 from tft.exams.self_correction import CorrectRequest, correct
@@ -116,9 +117,11 @@ class Campaign:
 
     def _plan(self, pupil: Pupil, cycle: int) -> Syllabus:
         shown = {skill: len(lessons) for skill, lessons in pupil.notebook.items()}
+        adapter = pupil.config.adapter
         syllabus = plan(
             pupil.config.id, cycle, self._prepared.skills, pupil.known, self._config.tuition, shown, pupil.roll_backs,
             self._stock.lines(pupil, cycle), tutor=not self._shelf.limit,
+            only=adapter.learns_from if isinstance(adapter, HeadAdapter) else None,
         )  # fmt: skip
         self._steps.note(syllabus, name="plan", student=pupil.config.id, cycle=cycle)
         return syllabus
@@ -144,6 +147,7 @@ class Campaign:
             max_tokens=self._config.exams.max_tokens,
             grader=self._prepared.curriculum.grader if any(it.kind == "practice" for it in kept) else None,
             tutor=self._tutor_for_students if any(it.kind == "feedback" for it in kept) else None,
+            reward=self._prepared.reward if any(it.kind == "practice" for it in kept) else None,
         )
 
     async def _learn(self, cycle: int, group: list[tuple[Pupil, TrainRequest]]) -> None:

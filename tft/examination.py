@@ -5,26 +5,23 @@ Nothing is taught and nothing is kept. Left out on purpose: comparing two models
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tft.config.adapters import BottleneckAdapter, FullAdapter, LoraAdapter
+from tft.config.adapters import FullAdapter
 from tft.config.campaign import ExamsConfig
 from tft.errors import Problem, UserError
 from tft.exams import make_splits, read_suite
 from tft.exams.examiner import SitRequest, sit
-from tft.library import fetch_weights, fingerprint_model, is_file, load_items
+from tft.library import fetch_weights, load_items
 from tft.statistics import wilson_interval
 from tft.student import StudentRef
-from tft.student.adapting import BASE, TEMPLATE
-from tft.student.bottleneck import CONFIG
+from tft.student.bodies import is_encoder
+from tft.student.saved import read_saved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tft.config.adapters import AnyAdapter
     from tft.config.cards import GraderConfig
     from tft.library import Library
     from tft.records import Answered, Item
@@ -100,28 +97,11 @@ def find_student(library: Library, name: str) -> StudentRef:
     Raises:
         UserError: if it leads nowhere.
     """
-    folder = Path(name.removeprefix("path:")).expanduser()
-    form = json.loads((folder / BASE).read_text(encoding="utf-8")) if is_file(folder / BASE) else {}
-    for config, key, adapter in (
-        ("adapter_config.json", "base_model_name_or_path", LoraAdapter(**form)),
-        (CONFIG, "base", BottleneckAdapter()),
-    ):
-        if is_file(folder / config):
-            return _adapted(folder.resolve(), str(json.loads((folder / config).read_text())[key]), adapter)
+    saved = read_saved(Path(name.removeprefix("path:")), "MODEL")
+    if saved is not None:
+        return saved
     address, fingerprint = fetch_weights(library.model(name, key="MODEL"), "MODEL")
+    if is_encoder(address):
+        remedy = "name students/<id>/final of a student that has a head on it"
+        raise UserError(Problem("reads both ways and cannot answer", key="MODEL", value=name, remedy=remedy))
     return StudentRef("examined", address, fingerprint, FullAdapter())
-
-
-def _adapted(folder: Path, base: str, adapter: AnyAdapter) -> StudentRef:
-    """Open what a campaign saved of a student that learned by an adapter; of any that PEFT reads, whatever its name."""
-    manifest = folder / "manifest.json"
-    if not is_file(manifest):
-        remedy = "name a folder students/<id>/final of a run, or merge the adapter into its model"
-        raise UserError(Problem("is an adapter without a manifest", key="MODEL", value=str(folder), remedy=remedy))
-    if not is_file(Path(base) / "config.json"):
-        remedy = "put the base model there again"
-        raise UserError(Problem("the base model of this adapter is gone", key="MODEL", value=base, remedy=remedy))
-    digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
-    template = folder / TEMPLATE
-    asked = template.read_text(encoding="utf-8") if is_file(template) else None
-    return StudentRef("examined", base, fingerprint_model(base), adapter, str(folder), digest, asked)

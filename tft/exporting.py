@@ -1,5 +1,7 @@
 """A taught student, to be used without this package: a merged model, or its adapter as PEFT keeps it.
 
+A head becomes a sequence classifier of transformers, where there is one like it.
+
 Left out on purpose: pushing it anywhere, and a model card.
 """
 
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 from tft.errors import Problem, UserError
 from tft.examination import find_student
 from tft.student import write_checkpoint
+from tft.student.saved import HEAD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,16 +43,32 @@ def export_student(library: Library, run: Path, student: str, folder: Path, *, a
         remedy = "name a folder that is not there yet"
         raise UserError(Problem("is there already", key="--out", value=str(folder), remedy=remedy))
     merged = (final / "config.json").is_file()
+    headed = (final / HEAD).is_file()
     if adapter:
-        if not (final / "adapter_config.json").is_file():
+        if headed or not (final / "adapter_config.json").is_file():
             remedy = "leave --adapter out"
             raise UserError(Problem("has no adapter that PEFT knows", key="STUDENT", value=student, remedy=remedy))
         shutil.copytree(final, folder)
+    elif headed:
+        _write_classifier(library, final, folder)
     elif merged:
         shutil.copytree(final, folder)
     else:
         _merge(library, final, folder)
     return folder
+
+
+def _write_classifier(library: Library, final: Path, folder: Path) -> None:
+    # Torch takes seconds.
+    from tft.student.classifiers import as_classifier
+
+    model, tokenizer = as_classifier(find_student(library, str(final)))
+
+    def save(aside: Path) -> None:
+        model.save_pretrained(aside)
+        tokenizer.save_pretrained(aside)
+
+    write_checkpoint(folder, save)
 
 
 def _merge(library: Library, final: Path, folder: Path) -> None:

@@ -27,6 +27,9 @@ def is_encoder_decoder(folder: str) -> bool:
 
 def refuse_adapter(adapter: AnyAdapter, key: str) -> Problem | None:
     """Say why an encoder-decoder student cannot learn by an adapter; None if it can."""
+    if adapter.type == "head":
+        message = "a head is put on models of one half"
+        return Problem(message, None, key, adapter.type, "take a decoder-only model, or an encoder such as BERT")
     if adapter.type not in ("prefix", "prompt"):
         return None
     what = "the encoder reads in both directions, so what stands before a prompt is not the same before every prompt"

@@ -91,6 +91,11 @@ class Library:
         path = self.find("evals", name)
         return read_config(SuiteCard, path), path.parent
 
+    def path(self, name: str) -> Path:
+        """Say which path a name stands for: one beside the config file, or else one from here."""
+        beside = (self.beside or Path()) / expand(name)
+        return beside if beside.exists() else expand(name)
+
     def model_names(self) -> list[str]:
         """List the models of the library: tutors, and the model folders beside their cards."""
         found = set(self.names("tutors"))

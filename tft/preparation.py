@@ -22,6 +22,8 @@ from tft.placement import gpus_wanted
 from tft.ports import ItemSource
 from tft.records import Item, digest
 from tft.student import StudentRef
+from tft.student.bodies import refuse_body
+from tft.student.saved import REWARD_KEY, read_reward_model
 from tft.tutor import PreflightRequest, TutorRef
 from tft.tutor.values import longest_values, roles_asked, usual_values
 
@@ -48,6 +50,8 @@ class Prepared:
     splits: Splits
     suites: tuple[tuple[SuiteCard, Suite], ...]
     material: tuple[Material, ...]
+    reward: StudentRef | None
+    """Whose reward head gives rewards in practice; None where the grader does."""
     contents: dict[str, str]
     """Digests of what the config names, by key of the config."""
 
@@ -106,16 +110,26 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
         for place, it in enumerate(config.students)
     )
     _refuse_misfits(config, tutor, students)
+    refused = [
+        problem
+        for place, (it, ref) in enumerate(zip(config.students, students, strict=True))
+        for problem in refuse_body(ref.base_path, it.adapter, f"students.{place}", it.model)
+    ]
+    if refused:
+        raise UserError(*refused)
+    judge = getattr(config.training.objectives.practice, "reward", None)
+    reward = None if judge is None else read_reward_model(library.path(judge.model), REWARD_KEY)
     contents = {
         "tutor.model": tutor.fingerprint,
         "tutor.use": _digest_folder(*(folder / name for folder in tutor_folders for name in ("prompts", "tutor.yaml"))),
         "curriculum": _digest_folder(items_path, curriculum_folder / "curriculum.yaml"),
         **{f"students.{ref.id}.model": ref.base for ref in students},
+        **({} if reward is None else {REWARD_KEY: str(reward.digest)}),
         **{f"exams.whole.{suite.name}": suite.digest or suite.missing or "hub" for _, suite in suites},
     }
     prepared = Prepared(
         config, folder, tutor_card, tutor, students, curriculum, skills, str(items_path.resolve()), source, splits,
-        suites, (), contents,
+        suites, (), reward, contents,
     )  # fmt: skip
     return _with_material(prepared, library.beside or Path())
 

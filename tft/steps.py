@@ -135,7 +135,7 @@ def describe(result: Any) -> str:
             return f"{len(result.kept)} lessons kept, {len(result.rejections)} refused"
         case Checkpoint():
             told = [f"{name} {first:.3f} → {last:.3f}" for name, (first, last) in result.measures.items()
-                    if name.startswith("loss ") or name == "reward"]  # fmt: skip
+                    if name.startswith("loss ") or name in ("reward", "graded")]  # fmt: skip
             return ", ".join((f"{result.trained_tokens} tokens", *told))
         case Decision():
             return result.reason

@@ -6,29 +6,38 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import items
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
+from tests.encoders import build_encoder
 from tests.making import demonstration
 from tests.remote import VLLM, elsewhere, needs_vllm
-from tft.config.adapters import BottleneckAdapter, LoraAdapter, PeftAdapter, PrefixAdapter, PromptAdapter
+from tft.config.adapters import (
+    BottleneckAdapter,
+    HeadAdapter,
+    LoraAdapter,
+    PeftAdapter,
+    PrefixAdapter,
+    PromptAdapter,
+)
 from tft.config.training import TrainingConfig
 from tft.errors import UserError
 from tft.exporting import export_student
-from tft.library import Library
+from tft.library import Library, fingerprint_model
 from tft.ports import Sampling
 from tft.records import Message
-from tft.student.models import open_student
+from tft.student import StudentRef
+from tft.student.models import open_reader, open_student
+from tft.student.reading import encode_answered
 from tft.training import TrainRequest, train
 
 if TYPE_CHECKING:
     from tft.config.adapters import AnyAdapter
-    from tft.student import StudentRef
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUESTIONS = ("52-27", "81-46", "70-33")
@@ -121,3 +130,54 @@ def test_what_cannot_be_merged_says_so(ada: StudentRef, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(UserError, match="is there already"):
         export_student(Library(), tmp_path / "prefix", "ada", tmp_path / "out", adapter=True)
+
+
+def teach_head(student: StudentRef, run: Path, **options: Any) -> StudentRef:
+    """Let a head tell additions from subtractions, or answers that are right from such that are not."""
+    adapter = HeadAdapter.model_validate(options)
+    folder = run / "students" / "ada" / "final"
+    lessons = [
+        replace(it, item=replace(it.item, reference="+" if "+" in it.item.question else "-"), rejected="#1")
+        for skill in ("add_2", "sub_2")
+        for it in (demonstration(question) for question in islice(items.draw(skill, Random(1)), 12))
+    ]
+    config = TrainingConfig(epochs=2, batch_size=8, precision="full")
+    made = train(TrainRequest(replace(student, adapter=adapter), tuple(lessons), config, 5e-3, 1.0, 3, str(folder)))
+    return replace(student, adapter=adapter, checkpoint_path=str(folder), digest=made.digest)
+
+
+@pytest.mark.parametrize("body", ["frozen", "lora", "full"])
+@pytest.mark.parametrize("task", ["classifier", "reward"])
+def test_a_head_of_one_matrix_is_a_plain_classifier(task: str, body: str, ada: StudentRef, tmp_path: Path) -> None:
+    learned = teach_head(ada, tmp_path, task=task, layers=0, body=body)
+    folder = export_student(Library(), tmp_path, "ada", tmp_path / "out", adapter=False)
+    model = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    reader = open_reader(learned)
+    whole = [[{"role": "user", "content": it}, {"role": "assistant", "content": "#25"}] for it in QUESTIONS]
+    texts = tokenizer.apply_chat_template(whole, tokenize=False)
+    read = tokenizer(texts, add_special_tokens=False, padding=True, padding_side="right", return_tensors="pt")
+    with torch.no_grad():
+        found = model(input_ids=read["input_ids"], attention_mask=read["attention_mask"]).logits
+    rows = encode_answered(QUESTIONS, ["#25"] * 3, [True] * 3, tokenizer)
+    assert found.tolist() == [pytest.approx(it, abs=1e-4) for it in reader.read(rows).tolist()]
+    assert found.abs().max() > 0.01
+    if task == "classifier":
+        assert model.config.id2label == {0: "+", 1: "-"}
+
+
+def test_a_head_that_fits_no_plain_classifier_says_why(ada: StudentRef, tmp_path: Path) -> None:
+    bert = build_encoder(tmp_path / "bert")
+    reader = StudentRef("ada", str(bert), fingerprint_model(str(bert)), ada.adapter)
+    for name, student, options, why in (
+        ("layers", ada, {"task": "classifier", "layers": 2}, "2 layers of its own"),
+        ("pool", ada, {"task": "reward", "layers": 0, "pool": "mean"}, "pool: mean"),
+        ("encoder", reader, {"task": "classifier", "layers": 0, "pool": "last"}, "no single matrix"),
+    ):
+        teach_head(student, tmp_path / name, **options)
+        with pytest.raises(UserError, match=why) as caught:
+            export_student(Library(), tmp_path / name, "ada", tmp_path / "out", adapter=False)
+        assert "read_saved" in str(caught.value)
+    with pytest.raises(UserError, match="no adapter that PEFT knows"):
+        export_student(Library(), tmp_path / "layers", "ada", tmp_path / "out", adapter=True)
+    assert not (tmp_path / "out").exists()

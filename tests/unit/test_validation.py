@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tests.encoders import build_encoder
 from tft.library import shipped
 from tft.validation import content, validate
 
@@ -254,6 +255,8 @@ def test_memory_is_read_from_the_headers_of_the_weights(tmp_path: Path) -> None:
     (["training.workers=2", "cluster=inline"], "cluster"),
     (["training.workers=2", "training.classroom=true"], "training.classroom"),
     (["training.parallel=fsdp"], "training.parallel"),
+    (["training.workers=2", "training.parallel=fsdp", "students.0.adapter={type: head, task: classifier}"],
+     "students.0.adapter.type"),
     (["training.workers=2", "training.parallel=fsdp", "training.optimizer=muon"], "training.optimizer.type"),
     (["training.workers=2", "training.parallel=fsdp", "students.0.adapter={type: lora, quantize: nf4}"],
      "students.0.adapter.quantize"),
@@ -309,3 +312,45 @@ def test_what_needs_bitsandbytes_says_so(tmp_path: Path, monkeypatch: pytest.Mon
     assert not found(path, *asked, "cluster={type: ray, address: auto}")
     monkeypatch.setattr(content, "find_spec", lambda name: name)
     assert not found(path, *asked)
+
+
+def test_an_encoder_is_refused_where_it_would_have_to_write(tmp_path: Path) -> None:
+    build_encoder(tmp_path / "bert")
+    path = write(tmp_path)
+    (problem,) = validate(path, ["students.0.model=bert"]).problems
+    assert (problem.key, problem.value) == ("students.0.model", "bert")
+    assert "cannot write" in problem.message and "head" in str(problem.remedy)
+    reward = found(path, "students.0.model=bert", "students.0.adapter={type: head, task: reward}")
+    assert "no answers to choose from" in reward["students.0.adapter.task"].message
+    for task in ("classifier", "regressor"):
+        assert not found(path, "students.0.model=bert", f"students.0.adapter={{type: head, task: {task}}}")
+
+
+def test_references_that_a_head_cannot_learn_are_found(tmp_path: Path) -> None:
+    for name, task, reference, told in (
+        ("labels", "{type: classifier, labels: [yes it is]}", "0", "no labels: 0"),
+        ("numbers", "regressor", "many", "no numbers: many"),
+    ):
+        path = write(tmp_path / name)
+        items = tmp_path / name / "curricula" / "mine" / "items.py"
+        items.write_text(ITEMS.replace('1, "0"', f'1, "{reference}"'))
+        problems = found(path, f"students.0.adapter={{type: head, task: {task}}}")
+        assert told in problems["students.0.adapter.task"].message
+
+
+def test_a_reward_model_that_is_none_is_found(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    reward = "training.objectives.practice={type: grpo, reward: nowhere}"
+    (problem,) = validate(path, ["tuition.methods=practice", reward]).problems
+    assert problem.key == "training.objectives.practice.reward.model"
+    assert problem.file == str(path) and "no such folder" in problem.message
+
+
+def test_a_head_alone_needs_no_memory_for_its_body(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    whole, added, frozen = (
+        validate(path, [f"students.0.adapter={{type: head, task: reward, body: {body}}}"])
+        .estimate["memory_bytes"]["students"]["ada"]["optimizer"]
+        for body in ("full", "lora", "frozen")
+    )  # fmt: skip
+    assert whole > added > frozen == 0

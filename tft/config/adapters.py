@@ -1,4 +1,4 @@
-"""How a student may change: every weight, or something small that is added to it."""
+"""How a student may change: every weight, something small that is added to it, or a head that answers in its place."""
 
 from __future__ import annotations
 
@@ -83,7 +83,87 @@ class PeftAdapter(Frozen):
         return method
 
 
-AnyAdapter = FullAdapter | LoraAdapter | PrefixAdapter | PromptAdapter | BottleneckAdapter | PeftAdapter
+class FrozenBody(Frozen):
+    """Train nothing of the body."""
+
+    type: Literal["frozen"] = "frozen"
+    """Says that the body stays as it is."""
+
+
+class ClassifierTask(Frozen):
+    """Give a question one of a few labels."""
+
+    type: Literal["classifier"] = "classifier"
+    """Says that the head names labels."""
+    labels: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """What it can answer; None means the references of what it was taught so far."""
+
+
+class RegressorTask(Frozen):
+    """Answer a question with a number."""
+
+    type: Literal["regressor"] = "regressor"
+    """Says that the head names a number."""
+    decimals: Annotated[int, Field(ge=0, le=9)] = 0
+    """Digits after the point of what it answers."""
+
+
+class RewardTask(Frozen):
+    """Say which of several answers is better; what it answers itself is the best of several drafts."""
+
+    type: Literal["reward"] = "reward"
+    """Says that the head rates answers."""
+    best_of: Annotated[int, Field(ge=1, le=256)] = 4
+    """Answers that the base model writes to a question, for the head to choose from."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """At which it writes them."""
+
+
+AnyTask = ClassifierTask | RegressorTask | RewardTask
+"""One of them."""
+Task = Annotated[
+    Annotated[AnyTask, Field(discriminator="type")],
+    BeforeValidator(name_to_type, json_schema_input_type=AnyTask | Literal["classifier", "regressor", "reward"]),
+]
+AnyBody = FrozenBody | FullAdapter | LoraAdapter
+"""What of a body may change."""
+Body = Annotated[
+    Annotated[AnyBody, Field(discriminator="type")],
+    BeforeValidator(name_to_type, json_schema_input_type=AnyBody | Literal["frozen", "full", "lora"]),
+]
+
+
+class HeadAdapter(Frozen):
+    """Train new layers on a model that is read and does not write: a label, a number or a reward comes out of them."""
+
+    type: Literal["head"] = "head"
+    """Says that this is a head."""
+    task: Task
+    """What comes out: ``classifier``, ``regressor``, ``reward``, or one of them with options."""
+    layers: Annotated[int, Field(ge=0, le=16)] = 1
+    """New layers below the head, with a GELU after each; 0 means the head alone."""
+    width: Annotated[int, Field(ge=1)] | None = None
+    """Of the new layers; None means that of the body."""
+    body: Body = FrozenBody()
+    """What of the model below changes with them: ``frozen``, ``full``, or ``lora`` with options."""
+    pool: Literal["last", "mean", "first"] | None = None
+    """Which hidden states stand for a conversation: of its last token, the mean over all, or of its first. None means
+    the last of a model that reads from left to right, and the mean of one that reads both ways."""
+
+    @field_validator("body")
+    @classmethod
+    def _is_whole(cls, body: AnyBody) -> AnyBody:
+        if isinstance(body, LoraAdapter) and body.quantize is not None:
+            raise ValueError("below a head no weights are kept in four bits: leave quantize out")
+        return body
+
+    @property
+    def learns_from(self) -> Literal["demonstration", "preference"]:
+        """Which kind of lesson teaches it: a reward head wants pairs, the others references."""
+        return "preference" if isinstance(self.task, RewardTask) else "demonstration"
+
+
+AnyAdapter = FullAdapter | LoraAdapter | PrefixAdapter | PromptAdapter | BottleneckAdapter | PeftAdapter | HeadAdapter
 """One of them."""
 
 Adapter = Annotated[

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tft.config._base import Count, Frozen, Identifier, Refusal, execution, name_to_type, refuse
-from tft.config.adapters import Adapter, FullAdapter, LoraAdapter
+from tft.config.adapters import Adapter, FullAdapter, HeadAdapter, LoraAdapter
 from tft.config.data import MaterialUse
 from tft.config.training import TrainingConfig
 
@@ -147,7 +147,7 @@ class StudentConfig(Frozen):
     model: str
     """The base model: a library name, a path or a hub name; ``path:`` and ``hub:`` force it."""
     adapter: Adapter = FullAdapter()
-    """How it learns: ``full``, ``lora``, or either with options."""
+    """How it learns: ``full``, ``lora``, another adapter or a head, with options where it has any."""
     chat_template: str | None = None
     """Jinja template to write conversations with, instead of the model's own; ``plain`` puts turns one after the other,
     for models that only go on with a text. None means the model's own; an encoder-decoder model without one reads what
@@ -341,12 +341,29 @@ class CampaignConfig(Frozen):
             message = f"is one process, and training.workers asks for {self.training.workers}"
             refuse([Refusal(("cluster", "type"), "inline", message, "take cluster: ray, or training.workers: 1")])
         if self.training.parallel == "fsdp":
-            message, remedy = "cannot be parted into shards", "leave out quantize, or take parallel: ddp"
-            refuse(
-                Refusal(("students", place, "adapter", "quantize"), student.adapter.quantize, message, remedy)
-                for place, student in enumerate(self.students)
-                if isinstance(student.adapter, LoraAdapter) and student.adapter.quantize is not None
+            message, remedy = "cannot be parted into shards", "take parallel: ddp"
+            adapters = [(("students", place, "adapter"), it.adapter) for place, it in enumerate(self.students)]
+            refuse([
+                *(Refusal((*key, "type"), "head", message, remedy)
+                  for key, it in adapters if isinstance(it, HeadAdapter)),
+                *(Refusal((*key, "quantize"), it.quantize, message, f"leave out quantize, or {remedy}")
+                  for key, it in adapters if isinstance(it, LoraAdapter) and it.quantize is not None),
+            ])  # fmt: skip
+        return self
+
+    @model_validator(mode="after")
+    def _heads_learn_from_what_is_taught(self) -> CampaignConfig:
+        refuse(
+            Refusal(
+                ("students", place, "adapter", "task"),
+                student.adapter.task.type,
+                f"cannot learn from tuition.methods: {self.tuition.methods}",
+                f"set tuition.methods to {student.adapter.learns_from}, or to auto, which gives each student its kind",
             )
+            for place, student in enumerate(self.students)
+            if isinstance(student.adapter, HeadAdapter)
+            and self.tuition.methods not in ("auto", student.adapter.learns_from)
+        )
         return self
 
     def identity(self) -> dict[str, Any]:

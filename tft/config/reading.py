@@ -18,7 +18,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 __all__ = ["closest", "diagnose", "parse_config", "read_config", "read_yaml", "set_value"]
 
-_SHORT_FORMS = {"tutor": "use", "adapter": "type", "cluster": "type", "engine": "type", "grader": "type"}
+_SHORT_FORMS = {
+    "tutor": "use", "adapter": "type", "cluster": "type", "engine": "type", "grader": "type", "task": "type",
+    "body": "type",
+}  # fmt: skip
 """Keys whose value may be written as a mere name, and the key which that name stands for."""
 
 

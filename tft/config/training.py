@@ -97,6 +97,42 @@ class KTOConfig(_ObjectiveConfig):
     """Learning rate of its steps, as a share of that of the student."""
 
 
+class ClassificationConfig(_ObjectiveConfig):
+    """Cross-entropy on the label of a question."""
+
+    type: Literal["classification"] = "classification"
+    """Says that labels are learned."""
+
+
+class RegressionConfig(_ObjectiveConfig):
+    """Mean squared error of the number that answers a question, in standard deviations of what was taught first."""
+
+    type: Literal["regression"] = "regression"
+    """Says that numbers are learned."""
+
+
+class RewardConfig(_ObjectiveConfig):
+    """Reward modelling (Bradley and Terry 1952, Ouyang et al. 2022): the better answer of a pair is worth more."""
+
+    type: Literal["reward"] = "reward"
+    """Says that rewards are learned."""
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    """By how much the better answer should lead (Touvron et al. 2023)."""
+    centering: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the square of a pair's sum, which keeps rewards near nought (Eisenstein et al. 2023); often 0.01."""
+
+
+class RewardModel(Frozen):
+    """Who gives rewards in practice, instead of the grader."""
+
+    model: str
+    """Folder of a student with a reward head: ``runs/<campaign>/students/<id>/final``."""
+
+
+def _name_to_model(value: Any) -> Any:
+    return {"model": value} if isinstance(value, str) else value
+
+
 class _PolicyConfig(_ObjectiveConfig):
     """What reinforcement learning takes."""
 
@@ -113,6 +149,10 @@ class _PolicyConfig(_ObjectiveConfig):
     normalize: Literal["tokens", "rows", "length"] = "tokens"
     """Average over all tokens of a step; over each answer and then over answers (GRPO as published); or divide by the
     longest an answer may be, so that no length is favoured (Liu et al. 2025)."""
+    reward: Annotated[
+        RewardModel | None, BeforeValidator(_name_to_model, json_schema_input_type=RewardModel | str | None)
+    ] = None
+    """A reward model instead of the grader; the grader's scores are measured beside it. None means the grader."""
     rate: Share = 0.2
     """Learning rate of its steps, as a share of that of the student."""
 
@@ -161,7 +201,9 @@ class OtherConfig(_ObjectiveConfig):
     """What it takes."""
 
 
-_OURS = ("supervised", "distillation", "dpo", "kto", "grpo", "rloo", "ppo")
+_OURS = (
+    "supervised", "distillation", "dpo", "kto", "grpo", "rloo", "ppo", "classification", "regression", "reward",
+)  # fmt: skip
 
 
 _FIT = {
@@ -169,6 +211,9 @@ _FIT = {
     "feedback": ("distillation",),
     "preference": ("dpo", "kto"),
     "practice": ("grpo", "rloo", "ppo"),
+    "classifier": ("classification",),
+    "regressor": ("regression",),
+    "reward": ("reward",),
 }
 
 
@@ -185,6 +230,9 @@ AnyObjective = Annotated[
     | Annotated[GRPOConfig, Tag("grpo")]
     | Annotated[RLOOConfig, Tag("rloo")]
     | Annotated[PPOConfig, Tag("ppo")]
+    | Annotated[ClassificationConfig, Tag("classification")]
+    | Annotated[RegressionConfig, Tag("regression")]
+    | Annotated[RewardConfig, Tag("reward")]
     | Annotated[OtherConfig, Tag("other")],
     Discriminator(_tag),
 ]
@@ -193,7 +241,7 @@ Objective = Annotated[AnyObjective, BeforeValidator(name_to_type, json_schema_in
 
 
 class ObjectivesConfig(Frozen):
-    """Which objective learns from which kind of lesson."""
+    """Which objective learns from which kind of lesson; a student with a head has the one of its task for all."""
 
     answers: Objective = SupervisedConfig()
     """From demonstrations, critiques and replay: answers that the grader passed."""
@@ -203,6 +251,12 @@ class ObjectivesConfig(Frozen):
     """From pairs of answers, ``dpo`` or ``kto``; from answers that are right or wrong alone, ``kto``."""
     practice: Objective = GRPOConfig()
     """From the grader's verdicts on the student's own answers: ``grpo``, ``rloo`` or ``ppo``."""
+    classifier: Objective = ClassificationConfig()
+    """From references, for heads that name labels."""
+    regressor: Objective = RegressionConfig()
+    """From references, for heads that name numbers."""
+    reward: Objective = RewardConfig()
+    """From pairs of answers, for heads that rate them."""
 
     @model_validator(mode="after")
     def _fit_their_lessons(self) -> ObjectivesConfig:

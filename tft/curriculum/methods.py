@@ -30,7 +30,14 @@ _PINNED: dict[str, str] = {
 _ASKS_THE_TUTOR = ("critique", "feedback")
 
 
-def choose_methods(skill: str, known: Mastery | None, config: TuitionConfig, *, tutor: bool = True) -> list[Tuition]:
+def choose_methods(
+    skill: str,
+    known: Mastery | None,
+    config: TuitionConfig,
+    *,
+    tutor: bool = True,
+    only: LessonKind | None = None,
+) -> list[Tuition]:
     """Choose how a skill is taught in one cycle, with the reason of each line.
 
     Args:
@@ -38,12 +45,15 @@ def choose_methods(skill: str, known: Mastery | None, config: TuitionConfig, *, 
         known: what was found out about it; None if nothing was asked.
         config: how much is taught, and in which ways.
         tutor: whether the tutor may be asked; not where its budget is spent.
+        only: the one kind that the student can learn from; None for one that can learn from all.
     """
     score = known.score if known is not None else 0.0
     evidence = f"{known.right} of {known.n} right" if known is not None else "never asked"
     lessons = math.ceil(config.lessons * max(_LEAST_SHARE, min(1.0, 2 * (1 - score))))
     kinds: dict[LessonKind, tuple[int, str]] = {}
-    if config.methods != "auto":
+    if only is not None:
+        kinds[only] = (lessons, f"{_PINNED[only]} what its head learns from")
+    elif config.methods != "auto":
         if tutor or config.methods not in _ASKS_THE_TUTOR:
             kinds[config.methods] = (lessons, f"{_PINNED[config.methods]} pinned by tuition.methods")
     elif score < _OFTEN_RIGHT:

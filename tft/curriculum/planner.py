@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tft.curriculum.mastery import mastered
 from tft.curriculum.methods import choose_methods
-from tft.records import Mastery, Syllabus, Tuition
+from tft.records import LessonKind, Mastery, Syllabus, Tuition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +40,7 @@ def plan(
     material: Sequence[Tuition] = (),
     *,
     tutor: bool = True,
+    only: LessonKind | None = None,
 ) -> Syllabus:
     """Plan one cycle of one student.
 
@@ -53,6 +54,7 @@ def plan(
         roll_backs: checkpoints refused in a row; each halves the learning rate and adds to the replay.
         material: lines that may be read from files, where the student is taught their skill, or no skill says when.
         tutor: whether the tutor may be asked; where its budget is spent, all that a student was shown is read again.
+        only: the one kind of lesson that it can learn from; None for one that can learn from all.
     """
     tuition: list[Tuition] = []
     waiting: dict[str, str] = {}
@@ -67,7 +69,7 @@ def plan(
                 waiting[name] = f"needs {', '.join(missing)}"
             else:
                 taught.append(name)
-                tuition += choose_methods(name, known.get(name), config, tutor=tutor)
+                tuition += choose_methods(name, known.get(name), config, tutor=tutor, only=only)
                 tuition += [line for line in material if line.skill == name]
     tuition += [line for line in material if line.skill not in skills]
     if taught or tuition:
@@ -84,7 +86,9 @@ def plan(
             for name in held
             if skills[name].role != "stretch" and not shown.get(name)
         }
-        tuition += _rehearse(weights, new, config.replay, roll_backs)
+        # Its own right answers alone teach nobody who learns from pairs.
+        if only != "preference":
+            tuition += _rehearse(weights, new, config.replay, roll_backs)
     return Syllabus(
         student=student,
         cycle=cycle,

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
@@ -69,34 +70,76 @@ def load_model(
     Raises:
         PrerequisiteError: if a decoder-only model brings no chat template, or bitsandbytes is needed and not there.
     """
+    name, revision = split_revision(str(folder))
+    in_two = AutoConfig.from_pretrained(name, revision=revision or "main").is_encoder_decoder
+    options = {"quantization_config": _in_four_bits(_dtype(training))} if four_bits else {}
+    model = _load(AutoModelForSeq2SeqLM if in_two else AutoModelForCausalLM, folder, training, **options)
+    if four_bits:
+        _keep_packed(model)
+    tokenizer = _load_tokenizer(folder, chat_template)
+    if tokenizer.chat_template is None and in_two:
+        tokenizer.chat_template = template_around(tokenizer)
+    if tokenizer.chat_template is None:
+        raise PrerequisiteError(
+            f"{folder} brings no chat template, so nobody knows how it is asked: name one in students.chat_template, "
+            "or for a tutor in engine.template.chat_template; `plain` puts turns one after the other"
+        )
+    return model.to(_device()).eval(), tokenizer
+
+
+def load_encoder(
+    folder: Path | str, *, training: bool = False, chat_template: str | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a model that reads and cannot write, such as BERT, with its tokenizer; it needs no chat template.
+
+    A pooler is left away: many checkpoints lack its weights, and chance would fill them in.
+
+    Raises:
+        PrerequisiteError: if the checkpoint lacks weights of anything else.
+    """
+    told = transformers_logging.get_verbosity()
+    # It would report the head that the model was trained with, which nobody wants here.
+    transformers_logging.set_verbosity_error()
+    model, found = _load(AutoModel, folder, training, output_loading_info=True)
+    transformers_logging.set_verbosity(told)
+    missing = sorted(name for name in found["missing_keys"] if not name.startswith("pooler."))
+    if missing:
+        raise PrerequisiteError(f"{folder} lacks weights of its model: {', '.join(missing[:3])}")
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    return model.to(_device()).eval(), _load_tokenizer(folder, chat_template)
+
+
+def _load(kind: Any, folder: Path | str, training: bool, **options: Any) -> Any:
     transformers_logging.disable_progress_bar()
     gpu = torch.cuda.is_available()
     name, revision = split_revision(str(folder))
-    in_two = AutoConfig.from_pretrained(name, revision=revision or "main").is_encoder_decoder
-    dtype = torch.bfloat16 if gpu and not training else torch.float32
-    model = (AutoModelForSeq2SeqLM if in_two else AutoModelForCausalLM).from_pretrained(
+    return kind.from_pretrained(
         name,
         revision=revision or "main",
         use_safetensors=True,
-        dtype=dtype,
+        dtype=_dtype(training),
         attn_implementation=None if gpu else "eager",
-        **({"quantization_config": _in_four_bits(dtype)} if four_bits else {}),
+        **options,
     )
-    if four_bits:
-        _keep_packed(model)
+
+
+def _dtype(training: bool) -> torch.dtype:
+    return torch.bfloat16 if torch.cuda.is_available() and not training else torch.float32
+
+
+def _load_tokenizer(folder: Path | str, chat_template: str | None) -> PreTrainedTokenizerBase:
+    name, revision = split_revision(str(folder))
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or "main")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if chat_template is not None:
         tokenizer.chat_template = chat_template
-    elif tokenizer.chat_template is None and in_two:
-        tokenizer.chat_template = template_around(tokenizer)
-    elif tokenizer.chat_template is None:
-        raise PrerequisiteError(
-            f"{name} brings no chat template, so nobody knows how it is asked: name one in students.chat_template, or "
-            "for a tutor in engine.template.chat_template; `plain` puts turns one after the other"
-        )
-    return model.to("cuda" if gpu else "cpu").eval(), tokenizer
+    return tokenizer
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _in_four_bits(dtype: torch.dtype) -> BitsAndBytesConfig:

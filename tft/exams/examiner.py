@@ -29,5 +29,5 @@ class SitRequest:
 def sit(request: SitRequest) -> Sitting:
     """Let a student answer every item, and grade the answers."""
     grade = grade_attempts(request.grader)
-    attempts = attempt(request.student, request.items, Sampling(request.max_tokens))
+    attempts = attempt(request.student, request.items, Sampling(request.max_tokens), request.grader.marker)
     return Sitting(request.exam, tuple(Answered(it, grade(it.item, it.text, it.finished)) for it in attempts))

@@ -3,7 +3,8 @@
 Preferences: where some are right and some wrong, it is told apart by its own work; where all are wrong, the tutor's
 answer stands against one of them, if there is one; where all are right, there is nothing to tell. Self-training: a
 right answer to a question that it also gets wrong is learned by heart (Yuan et al. 2023, rejection sampling). No tutor
-tokens are spent: the tutor's answer is that of a demonstration that was made before.
+tokens are spent: the tutor's answer is that of a demonstration that was made before. For a student whose head rates
+answers, its base model writes them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tft.graders import grade_attempts
 from tft.ports import Sampling
 from tft.records import Attempt, Example, Item, Lesson, Lineage, Offered, Rejection, Usage, digest
 from tft.student import StudentRef
-from tft.student.models import attempt
+from tft.student.models import draft
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,7 +65,7 @@ def _answer(request: ContestRequest) -> Iterator[tuple[Lesson, list[Attempt], li
     """Give each question with the student's right answers and its wrong ones, those that can be graded, each once."""
     grade = grade_attempts(request.grader)
     asked = [lesson.item for lesson in request.lessons for _ in range(request.attempts)]
-    answers = attempt(request.student, asked, Sampling(request.max_tokens, request.temperature, request.seed))
+    answers = draft(request.student, asked, Sampling(request.max_tokens, request.temperature, request.seed))
     for place, lesson in enumerate(request.lessons):
         own = answers[place * request.attempts : (place + 1) * request.attempts]
         passed = {

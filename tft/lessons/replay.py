@@ -58,7 +58,7 @@ def rehearse(request: ReplayRequest) -> Offered:
     grade = grade_attempts(request.grader)
     right: dict[str, list[Lesson]] = {skill: [] for skill in request.rows}
     rejections = []
-    for answer in attempt(request.student, items, Sampling(request.max_tokens)):
+    for answer in attempt(request.student, items, Sampling(request.max_tokens), request.grader.marker):
         verdict = grade(answer.item, answer.text, answer.finished)
         if verdict.passed and answer.finished:
             right[answer.item.skill].append(_lesson(answer, verdict, request.student))

@@ -16,6 +16,7 @@ from tft.config.reading import closest
 from tft.errors import Problem, UserError
 from tft.fitting import refuse_adapter
 from tft.student.bottleneck import add_bottlenecks, load_bottlenecks, save_bottlenecks
+from tft.student.saved import BASE, TEMPLATE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,14 +29,20 @@ if TYPE_CHECKING:
 # peft 0.21 asks transformers by a name that has been deprecated since; a user can do nothing about it.
 warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
 
-TEMPLATE = "chat_template.jinja"
-BASE = "base.json"
 Prefix = list[tuple[torch.Tensor, torch.Tensor]]
 """Keys and values that stand before every prompt: one pair a layer, [1, heads, P, head size]."""
 
 
-def put_on(model: PreTrainedModel, adapter: AnyAdapter, seed: int) -> PreTrainedModel | PeftModel:
+def put_on(
+    model: PreTrainedModel, adapter: AnyAdapter, seed: int, *, writes: bool = True
+) -> PreTrainedModel | PeftModel:
     """Put a new adapter on a model, ready to be trained.
+
+    Args:
+        model: to adapt.
+        adapter: what to put on it.
+        seed: decides how it begins.
+        writes: whether the model has a language model's head; PEFT wants to know.
 
     Raises:
         UserError: if PEFT has no such adapter, or not with these options, or it is none for an encoder-decoder model.
@@ -53,7 +60,11 @@ def put_on(model: PreTrainedModel, adapter: AnyAdapter, seed: int) -> PreTrained
     from peft import get_peft_model
 
     try:
-        adapted = get_peft_model(model, _peft_config(adapter, model))
+        config = _peft_config(adapter)
+        # PEFT 0.21 wraps encoder-decoder models for generation by a name that transformers no longer has; its plain
+        # wrapper, which it takes where no task is named, hands everything on to the model.
+        config.task_type = "CAUSAL_LM" if writes and not model.config.is_encoder_decoder else None
+        adapted = get_peft_model(model, config)
     except (TypeError, ValueError) as error:
         raise UserError(Problem(f"PEFT refuses this adapter: {error}", key="adapter", value=adapter.type)) from error
     if isinstance(adapter, PeftAdapter) and not hasattr(adapted.base_model, "merge_and_unload"):
@@ -104,7 +115,7 @@ def write_down(
         (folder / BASE).write_text(json.dumps({"quantize": adapter.quantize}) + "\n", encoding="utf-8")
     if isinstance(adapter, FullAdapter):
         tokenizer.save_pretrained(folder)
-    else:
+    elif tokenizer.chat_template is not None:
         # How it was asked while it learned; the base may bring no template, or another.
         (folder / TEMPLATE).write_text(tokenizer.get_chat_template(), encoding="utf-8")
 
@@ -137,12 +148,9 @@ def read_prefix(model: PreTrainedModel | PeftModel) -> Prefix | None:
     return [(layer.keys, layer.values) for layer in found.layers]
 
 
-def _peft_config(adapter: AnyAdapter, model: PreTrainedModel) -> PeftConfig:
+def _peft_config(adapter: AnyAdapter) -> PeftConfig:
     import peft
 
-    # PEFT 0.21 wraps encoder-decoder models for generation by a name that transformers no longer has; its plain
-    # wrapper, which it takes where no task is named, hands everything on to the model.
-    task = None if model.config.is_encoder_decoder else "CAUSAL_LM"
     match adapter:
         case LoraAdapter():
             return peft.LoraConfig(
@@ -152,14 +160,11 @@ def _peft_config(adapter: AnyAdapter, model: PreTrainedModel) -> PeftConfig:
                 target_modules=adapter.targets if isinstance(adapter.targets, str) else list(adapter.targets),
                 use_dora=adapter.dora,
                 use_rslora=adapter.rslora,
-                task_type=task,
             )
         case PrefixAdapter():
-            return peft.PrefixTuningConfig(num_virtual_tokens=adapter.tokens, task_type=task)
+            return peft.PrefixTuningConfig(num_virtual_tokens=adapter.tokens)
         case PromptAdapter():
-            return peft.PromptTuningConfig(
-                num_virtual_tokens=adapter.tokens, prompt_tuning_init="SAMPLE_VOCAB", task_type=task
-            )
+            return peft.PromptTuningConfig(num_virtual_tokens=adapter.tokens, prompt_tuning_init="SAMPLE_VOCAB")
         case PeftAdapter():
             known = {
                 kind.value: config
@@ -171,7 +176,7 @@ def _peft_config(adapter: AnyAdapter, model: PreTrainedModel) -> PeftConfig:
                 message = "PEFT has no such adapter that can be merged"
                 raise UserError(Problem(message, key="adapter.method", value=adapter.method, remedy=remedy))
             try:
-                return known[adapter.method](task_type=task, **adapter.options)
+                return known[adapter.method](**adapter.options)
             except (TypeError, ValueError) as error:
                 raise UserError(Problem(str(error), key="adapter.options", value=adapter.method)) from error
     raise AssertionError(adapter)

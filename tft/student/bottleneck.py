@@ -16,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from safetensors.torch import load_file, save_file
 
 from tft.errors import PrerequisiteError
+from tft.student.saved import BOTTLENECK as CONFIG
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 WEIGHTS = "bottleneck.safetensors"
-CONFIG = "bottleneck.json"
 _NAME = "bottleneck"
 _BLOCK = re.compile(
     r"(layers|h|blocks)\.\d+\.(mlp|feed_forward|ffn)$"

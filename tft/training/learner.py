@@ -129,7 +129,9 @@ class Learner:
     def tables(self) -> list[torch.nn.Parameter]:
         """What is looked up and not multiplied with: embeddings and prompts; and the output head."""
         looked_up = [module for module in self.model.modules() if isinstance(module, torch.nn.Embedding)]
-        return [module.weight for module in (*looked_up, self._base.get_output_embeddings())]
+        # What is only read has no output head.
+        found = (*looked_up, self._base.get_output_embeddings())
+        return [module.weight for module in found if module is not None]
 
     @property
     def device(self) -> torch.device:

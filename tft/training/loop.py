@@ -15,23 +15,26 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from tft import plugins
+from tft.config.adapters import HeadAdapter
 from tft.config.cards import GraderConfig
 from tft.config.training import TrainingConfig
 from tft.errors import StageError
 from tft.records import Checkpoint, Lesson, Usage
 from tft.student import StudentRef, write_checkpoint
 from tft.student.adapting import write_down
-from tft.student.models import adapt
+from tft.student.heads import write_head
+from tft.student.models import adapt, adapt_head, open_reader
 from tft.training.asking import open_scorer
 from tft.training.gradients import clip
 from tft.training.learner import Learner
 from tft.training.objective import Objective, Setting, Step, Unit
 from tft.training.optimizers import Optimizers, peak_of
+from tft.training.reader import Reader
 from tft.training.shortage import is_out_of_memory
 from tft.training.snapshots import Progress, forget, restore, snapshot
 from tft.training.workers import ALONE, Workers, average
@@ -39,8 +42,6 @@ from tft.tutor import TutorRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from transformers import PreTrainedTokenizerBase
 
     from tft.config.training import AnyObjective
 
@@ -70,6 +71,8 @@ class TrainRequest:
     """For practice."""
     tutor: TutorRef | None = None
     """For feedback."""
+    reward: StudentRef | None = None
+    """Whose reward head gives rewards in practice; None means that the grader does."""
 
 
 def train(request: TrainRequest) -> Checkpoint:
@@ -83,25 +86,41 @@ def train(request: TrainRequest) -> Checkpoint:
             workers than the config says.
     """
     workers = Workers.here(request.config)
-    model, tokenizer = adapt(request.student, request.seed)
-    learner = _learner(model, tokenizer, workers)
+    learner = open_learner(request, workers)
     if request.config.checkpoint_activations:
         learner.checkpoint_activations()
     with matrix_products(request.config.precision):
         course = Course(request, learner, workers=workers)
         learn(course)
     state = learner.whole()
-    save = partial(write_down, model, tokenizer, request.student.adapter, state=state)
+    save = partial(save_learner, learner, request.student, state=state)
     return course.end(workers.first(lambda: write_checkpoint(Path(request.folder_path), save)))
 
 
-def _learner(model: Any, tokenizer: PreTrainedTokenizerBase, workers: Workers) -> Learner:
+def open_learner(request: TrainRequest, workers: Workers = ALONE) -> Learner:
+    """Open a student to learn: one that writes, or one that is read; whole, or in shards among workers."""
+    if isinstance(request.student.adapter, HeadAdapter):
+        references = [it.item.reference for it in request.lessons if it.item.reference is not None]
+        headed, tokenizer = adapt_head(request.student, request.seed, references)
+        workers.agree([weight for weight in headed.parameters() if weight.requires_grad])
+        return Reader(headed, tokenizer)
+    model, tokenizer = adapt(request.student, request.seed)
     workers.agree([weight for weight in model.parameters() if weight.requires_grad])
     if not workers.in_step:
         return Learner(model, tokenizer)
     from tft.training.sharded import ShardedLearner
 
     return ShardedLearner(model, tokenizer, workers)
+
+
+def save_learner(
+    learner: Learner, student: StudentRef, folder: Path, *, state: dict[str, torch.Tensor] | None = None
+) -> None:
+    """Write what a student has learned into a folder; ``state`` is all of it, where it lies in shards."""
+    if isinstance(learner, Reader):
+        write_head(learner.model, learner.tokenizer, student.base_path, folder)
+    else:
+        write_down(learner.model, learner.tokenizer, student.adapter, folder, state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,16 +150,17 @@ class Course:
         self.workers = workers
         self.micro_batch = request.config.micro_batch
         self._request = request
+        reward = open_reader(request.reward) if request.reward is not None else None
         self._setting = Setting(
             learner, request.config, request.seed, request.max_tokens, request.grader,
-            open_scorer(request.tutor, workers), workers=workers,
+            open_scorer(request.tutor, workers), reward, workers=workers,
         )  # fmt: skip
         self._turns = _take_turns(_plan(request, self._setting))
         modules = {id(module): module for turn in self._turns for module in turn.objective.modules}
         beside = torch.nn.ModuleList(modules.values())
         self._weights = [*learner.weights, *beside.parameters()]
-        usual = default_learning_rate(request.student.adapter.type, learner.model.config.get_text_config().hidden_size)
-        usual *= peak_of(request.config.optimizer.type, request.student.adapter.type)
+        width = learner.model.config.get_text_config().hidden_size
+        usual = _usual_learning_rate(request.student, width, request.config.optimizer.type)
         self._peak = (request.learning_rate or usual) * request.learning_rate_scale
         self._optimizers = Optimizers(
             request.config.optimizer, self._weights, learner.tables, request.config.weight_decay
@@ -300,9 +320,12 @@ def _backward(course: Course, step: Step) -> float:
 
 def _plan(request: TrainRequest, setting: Setting) -> dict[str, list[_Turn]]:
     """Give every objective that has lessons its turns, in the order it wants them."""
+    adapter = request.student.adapter
     sorts: dict[str, list[Lesson]] = {}
     for lesson in request.lessons:
-        sorts.setdefault(_OWN.get(lesson.kind, "answers"), []).append(lesson)
+        # A head learns what it is for, whatever kind of lesson it learns it from.
+        name = adapter.task.type if isinstance(adapter, HeadAdapter) else _OWN.get(lesson.kind, "answers")
+        sorts.setdefault(name, []).append(lesson)
     planned = {}
     for name in sorted(sorts):
         config: AnyObjective = getattr(request.config.objectives, name)
@@ -336,7 +359,16 @@ def _ends(values: Sequence[float]) -> tuple[float, float]:
     return sum(values[:tenth]) / tenth, sum(values[-tenth:]) / tenth
 
 
-_PEAKS = {"full": (3e-3, 2.0), "prefix": (1e-2, 1.25), "prompt": (3e-2, 1.25)}
+def _usual_learning_rate(student: StudentRef, width: int, optimizer: str) -> float:
+    moved: str = student.adapter.type
+    if isinstance(student.adapter, HeadAdapter):
+        # The rule is not followed below the width that it was measured at: random layers do not bear it.
+        moved, width = student.adapter.body.type, max(width, _MEASURED)
+    return default_learning_rate(moved, width) * peak_of(optimizer, moved)
+
+
+_MEASURED = 128
+_PEAKS = {"full": (3e-3, 2.0), "frozen": (1e-2, 1.25), "prefix": (1e-2, 1.25), "prompt": (3e-2, 1.25)}
 _OTHER_PEAK = (4e-3, 1.25)
 
 
@@ -347,14 +379,14 @@ def default_learning_rate(adapter: str, width: int) -> float:
     and for width 2048 close to the 1e-5 and 1e-4 that are common for pretrained models.
 
     Args:
-        adapter: its type.
+        adapter: its type; of a student with a head what its body has, ``frozen`` where that is nothing.
         width: hidden size of the model.
 
     >>> f"{default_learning_rate('full', 2048):.1e} {default_learning_rate('lora', 2048):.1e}"
     '1.2e-05 1.2e-04'
     """
     peak, power = _PEAKS.get(adapter, _OTHER_PEAK)
-    return float(peak * (128 / width) ** power)
+    return float(peak * (_MEASURED / width) ** power)
 
 
 def learning_rate_at(step: int, steps: int, warmup: float) -> float:

@@ -16,7 +16,8 @@ import torch
 from tft.config.cards import GraderConfig
 from tft.config.training import TrainingConfig
 from tft.records import Usage
-from tft.training.learner import Learner, Predictions
+from tft.student.reading import HeadReader
+from tft.training.learner import Learner
 from tft.training.rows import Row
 from tft.training.workers import ALONE, Workers
 from tft.tutor import Scorer
@@ -37,8 +38,9 @@ class Step:
 
     rows: Sequence[Row]
     """What goes through the student."""
-    loss: Callable[[Predictions], torch.Tensor]
-    """Adds up the loss over the rows it is given, which may be a part of them: a scalar."""
+    loss: Callable[[Any], torch.Tensor]
+    """Adds up the loss over the rows it is given, which may be a part of them: a scalar. What it is given is what the
+    learner says of them: ``Predictions`` of a student that writes, ``Readings`` of one with a head."""
     weight: float
     """What the sum over all rows is divided by."""
     together: int = 1
@@ -57,6 +59,8 @@ class Setting:
     grader: GraderConfig | None = None
     scorer: Scorer | None = None
     """The tutor as scorer of tokens; None where there is none to ask."""
+    reward: HeadReader | None = None
+    """Who gives rewards in practice; None means the grader."""
     measures: dict[str, list[float]] = field(default_factory=dict)
     """What objectives tell of themselves, step by step: rewards, divergences, margins."""
     used: list[Usage] = field(default_factory=list)

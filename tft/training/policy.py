@@ -1,8 +1,8 @@
 """What all policy gradients here have in common: answers of the student, their rewards, and the clipped loss.
 
 A step learns from answers that the student has just written, so the probability of a token has moved only where
-several steps are taken on the same answers (``ppo``). Rewards are the grader's scores, in [0, 1]; an answer that the
-length limit cut off has none.
+several steps are taken on the same answers (``ppo``). Rewards are the grader's scores, in [0, 1], and an answer that
+the length limit cut off has none; or they are those of a reward model, whose differences alone mean something.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from tft.config.training import GRPOConfig, PPOConfig, RLOOConfig
     from tft.records import Lesson
+    from tft.student.reading import HeadReader
     from tft.training.learner import Predictions
+    from tft.training.rollouts import Written
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,14 @@ class Policy:
         """Let the student answer each question as often as a group is large; give rows and rewards [Q, group]."""
         written = write(lessons, self.setting, self.config.temperature, times=self.config.group)
         # What a grader runs may end differently another time, and all workers must go on alike.
-        rewards = self.setting.workers.first(
+        graded = self.setting.workers.first(
             lambda: [self._grade(it.item, it.text, it.finished).score for it in written]
         )
+        rewards = graded
+        if self.setting.reward is not None:
+            # Told beside each other, so that one sees when only one of them still grows.
+            self.setting.note("graded", sum(graded) / len(graded))
+            rewards = self._reward(self.setting.reward, written)
         self.setting.note("reward", sum(rewards) / len(rewards))
         return [it.row for it in written], torch.tensor(rewards).view(-1, self.config.group)
 
@@ -83,6 +90,18 @@ class Policy:
         played = self.label(rows, advantages(rewards_QG), differ(rewards_QG))
         if played:
             yield Step(played, self.loss, self.weight(played))
+
+    def _reward(self, model: HeadReader, written: Sequence[Written]) -> list[float]:
+        """Ask the reward model; an answer that was cut off is worth no more than the worst that was not."""
+        rewards = model.rewards(
+            [it.question for it in written], [it.text for it in written], [it.finished for it in written]
+        )
+        assert self.setting.grader is not None
+        whole = [reward for reward, it in zip(rewards, written, strict=True) if it.finished]
+        if self.setting.grader.cut_off or not whole:
+            return rewards
+        least = min(whole)
+        return [it if one.finished else min(it, least) for it, one in zip(rewards, written, strict=True)]
 
     def label(self, rows: Sequence[Row], advantages_QG: torch.Tensor, teaches_Q: torch.Tensor) -> list[Played]:
         """Give every token of an answer the advantage of the answer; leave out the groups that teach nothing."""

@@ -53,6 +53,7 @@ def _name(request: Any) -> str:
              request.config.identity(), request.learning_rate, request.learning_rate_scale, request.seed,
              request.max_tokens, request.tutor.fingerprint if request.tutor else None,
              request.grader.identity() if request.grader else None,
+             request.reward.digest if request.reward else None,
              [lesson.id for lesson in request.lessons]]  # fmt: skip
     return digest(known)
 

@@ -16,6 +16,7 @@ from tft.placement import gpus_here, share_out
 from tft.validation.architectures import check_architectures
 from tft.validation.content import Content, check_content, engine_of
 from tft.validation.draft import Draft, collect, read_draft
+from tft.validation.heads import check_heads
 from tft.validation.models import Use, check_models
 from tft.validation.purse import estimate
 
@@ -59,6 +60,7 @@ def validate(path: Path, overrides: Sequence[str] = (), out: Path | None = None)
     content = check_content(draft, library, problems)
     uses = check_models(draft, library, content, problems)
     check_architectures(draft, content, uses, problems)
+    check_heads(draft, library, content, uses, problems)
     folder = out or Path("runs") / draft.config.campaign
     _check_folder(folder, "--out" if out is not None else "runs", problems)
     placement, share = _placement(draft, content, problems)

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tft.config.adapters import FullAdapter, LoraAdapter
+from tft.config.adapters import FullAdapter, HeadAdapter, LoraAdapter
 from tft.config.training import DistillationConfig, GRPOConfig, PPOConfig, RLOOConfig
 from tft.errors import Problem
 from tft.placement import gpus_here
@@ -129,7 +129,9 @@ _Practice = GRPOConfig | RLOOConfig | PPOConfig
 
 
 def _needed(config: CampaignConfig, adapter: AnyAdapter, shape: Shape, load: Load, weights: int | None) -> Needed:
-    found = estimate_training(shape, adapter, config.training.optimizer, load, weights)
+    # Of a head the body counts; its own layers are small.
+    moved = adapter.body if isinstance(adapter, HeadAdapter) else adapter
+    found = estimate_training(shape, moved, config.training.optimizer, load, weights)
     if config.training.parallel == "ddp":
         return found
     shards = config.training.workers

@@ -34,7 +34,7 @@ from tft.config.optimizers import AdafactorConfig, AdamW8bitConfig, MuonConfig, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tft.config.adapters import AnyAdapter
+    from tft.config.adapters import AnyAdapter, FrozenBody
     from tft.config.optimizers import AnyOptimizer
 
 _BYTES = 4
@@ -156,7 +156,7 @@ def read_shape(folder: Path) -> Shape | None:
 
 
 def estimate_training(
-    shape: Shape, adapter: AnyAdapter, optimizer: AnyOptimizer, load: Load, weights: int | None = None
+    shape: Shape, adapter: AnyAdapter | FrozenBody, optimizer: AnyOptimizer, load: Load, weights: int | None = None
 ) -> Needed:
     """Estimate what training one student takes, in a process of its own; see the formula above.
 
@@ -193,8 +193,8 @@ def estimate_training(
     )
 
 
-def count_trained(shape: Shape, adapter: AnyAdapter, weights: int) -> int:
-    """Count the weights that are trained; of adapters that only PEFT knows, none."""
+def count_trained(shape: Shape, adapter: AnyAdapter | FrozenBody, weights: int) -> int:
+    """Count the weights that are trained; of frozen bodies and of adapters that only PEFT knows, none."""
     match adapter:
         case FullAdapter():
             return weights
@@ -209,7 +209,7 @@ def count_trained(shape: Shape, adapter: AnyAdapter, weights: int) -> int:
     return 0
 
 
-def _numbers_a_layer(shape: Shape, adapter: AnyAdapter, load: Load) -> int:
+def _numbers_a_layer(shape: Shape, adapter: AnyAdapter | FrozenBody, load: Load) -> int:
     """Count the numbers a token that the backward pass through one layer needs."""
     across = 4 * shape.heads * shape.head + (0 if load.fused else shape.heads * load.length)
     match adapter:
@@ -220,7 +220,7 @@ def _numbers_a_layer(shape: Shape, adapter: AnyAdapter, load: Load) -> int:
     return across + 2 * shape.hidden + 3 * shape.inner
 
 
-def _adds_first(shape: Shape, adapter: AnyAdapter) -> bool:
+def _adds_first(shape: Shape, adapter: AnyAdapter | FrozenBody) -> bool:
     """Say whether LoRA adds its products to the weights before they are used."""
     plain = isinstance(adapter, LoraAdapter) and not (adapter.dropout or adapter.dora or adapter.quantize)
     return plain and shape.hidden <= _NARROW

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from tft.config import CampaignConfig, CurriculumCard, SuiteCard, TutorCard, read_config
-from tft.config.adapters import FullAdapter, LoraAdapter
+from tft.config.adapters import ClassifierTask, FullAdapter, HeadAdapter, LoraAdapter
 from tft.config.reading import diagnose, parse_config
 from tft.errors import UserError
 from tft.library import shipped
@@ -113,3 +113,62 @@ def test_every_shipped_config_is_sound_and_begins_with_its_command(path: Path) -
     config = read_config(CampaignConfig, path)
     assert config.campaign == path.stem
     assert path.read_text().startswith(f"# tft run configs/{path.name}\n")
+
+
+def headed(adapter: dict[str, Any], **more: Any) -> CampaignConfig:
+    student = {"id": "a", "model": "m", "adapter": {"type": "head", **adapter}}
+    return parse_config(CampaignConfig, {**SOUND, "students": [student], **more}, "f")
+
+
+def test_a_head_is_named_by_its_task() -> None:
+    made = headed({"task": "classifier", "body": "lora"}).students[0].adapter
+    assert isinstance(made, HeadAdapter)
+    assert made.task == ClassifierTask() and made.body == LoraAdapter() and made.layers == 1
+    long = headed({"task": {"type": "reward", "best_of": 8}, "body": {"type": "lora", "r": 4}})
+    assert long.students[0].adapter.task.best_of == 8  # type: ignore[union-attr]
+    assert parse_config(CampaignConfig, long.model_dump(mode="json"), "f") == long
+
+
+@pytest.mark.parametrize(
+    ("adapter", "key"),
+    [
+        ({}, "students.0.adapter.task"),
+        ({"task": "poet"}, "students.0.adapter.task.type"),
+        ({"task": {"type": "classifier", "best_of": 2}}, "students.0.adapter.task.best_of"),
+        ({"task": "reward", "body": "prefix"}, "students.0.adapter.body.type"),
+        ({"task": {"type": "classifier", "labels": []}}, "students.0.adapter.task.labels"),
+    ],
+)
+def test_what_is_wrong_with_a_head_is_said_where_it_stands(adapter: dict[str, Any], key: str) -> None:
+    with pytest.raises(UserError) as caught:
+        headed(adapter)
+    assert [problem.key for problem in caught.value.problems] == [key]
+
+
+@pytest.mark.parametrize(
+    ("task", "methods", "remedy"),
+    [
+        ("classifier", "critique", "demonstration"),
+        ("regressor", "practice", "demonstration"),
+        ("classifier", "preference", "demonstration"),
+        ("reward", "demonstration", "preference"),
+        ("reward", "feedback", "preference"),
+    ],
+)
+def test_a_head_refuses_what_it_cannot_learn_from(task: str, methods: str, remedy: str) -> None:
+    with pytest.raises(UserError) as caught:
+        headed({"task": task}, tuition={"methods": methods})
+    (problem,) = caught.value.problems
+    assert problem.key == "students.0.adapter.task" and problem.value == task
+    assert methods in problem.message and f"tuition.methods to {remedy}" in str(problem.remedy)
+    for fit in ("auto", remedy):
+        assert headed({"task": task}, tuition={"methods": fit}).tuition.methods == fit
+
+
+def test_objectives_of_heads_are_those_of_their_tasks() -> None:
+    for task, wrong in (("classifier", "regression"), ("regressor", "supervised"), ("reward", "dpo")):
+        with pytest.raises(UserError, match="cannot learn from lessons of this kind"):
+            headed({"task": task}, training={"objectives": {task: wrong}})
+    practice = {"practice": {"type": "rloo", "reward": "runs/x/students/rm/final"}}
+    made = headed({"task": "reward"}, training={"objectives": practice}).training.objectives.practice
+    assert made.reward.model == "runs/x/students/rm/final"  # type: ignore[union-attr]

@@ -205,3 +205,13 @@ def test_a_roll_back_adds_to_what_is_read_again() -> None:
         return next(line.lessons for line in syllabus.tuition if line.kind == "replay" and line.skill == "short")
 
     assert [again(roll_backs) for roll_backs in (0, 1, 5)] == [50, 100, 100]
+
+
+def test_who_learns_from_one_kind_gets_that_kind_alone() -> None:
+    for only in ("demonstration", "preference"):
+        syllabus = plan("ada", 2, SKILLS, known(facts=100, short=40), CONFIG, {"short": 100}, only=only)  # type: ignore[arg-type]
+        assert set(kinds(syllabus, "short")) == {only, "replay"}
+        line = next(it for it in syllabus.tuition if it.kind == only)
+        assert line.reason.endswith("are what its head learns from")
+        # Its own right answers are no pairs.
+        assert bool(kinds(syllabus, "facts")) == (only == "demonstration")

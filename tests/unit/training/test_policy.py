@@ -205,3 +205,37 @@ def test_the_divergence_draws_the_student_back(unsure: Learner) -> None:
     for _ in range(3):
         take(unsure, Step(played, policy.loss, policy.weight(played)))
     assert policy.loss(unsure.predict(played)).item() < 0.9 * first
+
+
+class Liked:
+    """Stands in for a reward model: the longer an answer, the better."""
+
+    def rewards(self, questions: list[str], answers: list[str], finished: list[bool]) -> list[float]:
+        assert len(questions) == len(answers) == len(finished)
+        return [100.0 * len(answer) for answer in answers]
+
+
+@every
+def test_a_reward_model_takes_the_place_of_the_grader(make: Callable[[Setting], Any], unsure: Learner) -> None:
+    graded, liked = setting(unsure), setting(unsure, reward=Liked())
+    for told in (graded, liked):
+        assert list(make(told).steps(LESSONS))
+    # The same answers, told beside each other.
+    assert liked.measures["graded"] == graded.measures["reward"]
+    assert liked.measures["reward"][0] > 100
+    assert "graded" not in graded.measures
+
+
+def test_an_answer_that_was_cut_off_is_worth_no_more_than_the_worst(learner: Learner) -> None:
+    config = GRPOConfig(group=2, temperature=0.01)
+    rows, _ = Policy(config, setting(learner)).play(LESSONS)
+    longest = max(row.learned for row in rows)
+    told = setting(learner, max_tokens=longest - 1, reward=Liked())
+    cut = Policy(config, told).play(LESSONS)[1].flatten()
+    ended = torch.tensor([row.learned < longest for row in rows])
+    assert ended.any() and not ended.all()
+    assert (cut[~ended] == cut[ended].min()).all()
+    # Where a campaign grades what was cut off, it is worth what it is worth.
+    assert told.grader is not None
+    lenient = replace(told, grader=told.grader.model_copy(update={"cut_off": True}))
+    assert (Policy(config, lenient).play(LESSONS)[1].flatten()[~ended] > cut[ended].min()).all()

@@ -1,0 +1,108 @@
+"""What a student with a head makes of what it reads: labels and numbers in place of answers, rewards of answers.
+
+A question is read as the student would be asked it, an answered one as the conversation it ends. A model without a
+chat template, as encoders are, reads a question as its tokenizer writes any text.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from tft.config.adapters import RegressorTask
+from tft.records import Attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers import PreTrainedTokenizerBase
+
+    from tft.records import Item
+    from tft.student.heads import HeadedModel
+
+_ROWS = 64
+"""That are read side by side."""
+
+
+def encode_questions(questions: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Write questions as they are read."""
+    if tokenizer.chat_template is None:
+        return [list(row) for row in tokenizer(list(questions))["input_ids"]]
+    asked = [[{"role": "user", "content": question}] for question in questions]
+    texts = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
+    return [list(row) for row in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+
+
+def encode_answered(
+    questions: Sequence[str], answers: Sequence[str], finished: Sequence[bool], tokenizer: PreTrainedTokenizerBase
+) -> list[list[int]]:
+    """Write answered questions as they are read; an answer that was cut off has no end."""
+    texts = []
+    for question, answer, whole in zip(questions, answers, finished, strict=True):
+        asked = [{"role": "user", "content": question}]
+        if whole:
+            asked.append({"role": "assistant", "content": answer})
+            texts.append(tokenizer.apply_chat_template(asked, tokenize=False))
+        else:
+            texts.append(tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False) + answer)
+    return [list(row) for row in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+
+
+class HeadReader:
+    """A body with a head that has learned, and reads.
+
+    Args:
+        model: body and head; a body with everything merged.
+        tokenizer: of the body.
+    """
+
+    def __init__(self, model: HeadedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+
+    @torch.inference_mode()
+    def read(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Say what comes out of rows of tokens, in the order they came; [rows, outputs]."""
+        device = self.model.base.device
+        order = sorted(range(len(rows)), key=lambda row: (len(rows[row]), row))
+        said = torch.zeros(len(rows), self.model.head.out.out_features)
+        for start in range(0, len(order), _ROWS):
+            batch = order[start : start + _ROWS]
+            ids_BT, mask_BT = pad_right([rows[row] for row in batch], self.tokenizer.pad_token_id)
+            states_BH = self.model.states(ids_BT.to(device), mask_BT.to(device))
+            said[batch] = self.model.head(states_BH).cpu()
+        return said
+
+    def answer(self, items: Sequence[Item], marker: str | None) -> tuple[Attempt, ...]:
+        """Answer items with labels, each with its probability, or with numbers.
+
+        Args:
+            items: to answer.
+            marker: what the grader wants before an answer; None if nothing.
+        """
+        said = self.read(encode_questions([item.question for item in items], self.tokenizer))
+        task, before = self.model.adapter.task, marker or ""
+        if isinstance(task, RegressorTask):
+            numbers = said[:, 0].double() * self.model.head.spread.cpu() + self.model.head.centre.cpu()
+            # Adding nought makes minus nought nought.
+            texts = [f"{round(number, task.decimals) + 0.0:.{task.decimals}f}" for number in numbers.tolist()]
+            return tuple(Attempt(item, before + text, 0) for item, text in zip(items, texts, strict=True))
+        likeliest = said.softmax(1).max(1)
+        return tuple(
+            Attempt(item, before + self.model.labels[place], 0, sure)
+            for item, place, sure in zip(items, likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
+        )
+
+    def rewards(self, questions: Sequence[str], answers: Sequence[str], finished: Sequence[bool]) -> list[float]:
+        """Say what answers are worth; only differences between answers to one question mean something."""
+        rewards: list[float] = self.read(encode_answered(questions, answers, finished, self.tokenizer))[:, 0].tolist()
+        return rewards
+
+
+def pad_right(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Make tensors of rows: their tokens, and 1 where there is one; both [B, T]."""
+    longest = max(len(row) for row in rows)
+    ids_BT = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows])
+    mask_BT = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+    return ids_BT, mask_BT
