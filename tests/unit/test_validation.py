@@ -257,7 +257,7 @@ def test_memory_is_read_from_the_headers_of_the_weights(tmp_path: Path) -> None:
     (["training.parallel=fsdp"], "training.parallel"),
     (["training.workers=2", "training.parallel=fsdp", "students.0.adapter={type: head, task: classifier}"],
      "students.0.adapter.type"),
-    (["training.workers=2", "training.parallel=fsdp", "training.optimizer=muon"], "training.optimizer.type"),
+    (["training.workers=2", "training.parallel=fsdp", "training.optimizer=muon"], "training.optimizer"),
     (["training.workers=2", "training.parallel=fsdp", "students.0.adapter={type: lora, quantize: nf4}"],
      "students.0.adapter.quantize"),
 ])  # fmt: skip
