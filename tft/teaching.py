@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from tft.config.adapters import HeadAdapter
 from tft.errors import BudgetError
 from tft.lessons import (
     ContestRequest,
@@ -132,7 +133,13 @@ class Teaching:
         return rng.sample(list(pages.values()), min(count, len(pages)))
 
     async def _to_answer(self, pupil: Pupil, cycle: int, skill: str, count: int) -> tuple[Lesson, ...]:
-        """Pick questions the tutor has answered; where it answers none, such as the curriculum draws."""
+        """Pick questions the tutor has answered; where it answers none, such as the curriculum draws.
+
+        A head that rates answers chooses among those of its base. Pairs with the tutor's would teach it whose answer is
+        whose.
+        """
+        if isinstance(pupil.config.adapter, HeadAdapter):
+            return tuple(self._draw(pupil, cycle, skill, count))
         known = self._shown_before(pupil, cycle, skill, count)
         if {"author", "demonstrator"} <= set(self._prepared.tutor_card.roles):
             known += await self._read_on(pupil, skill, count - len(known))

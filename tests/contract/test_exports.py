@@ -170,7 +170,7 @@ def test_a_head_that_fits_no_plain_classifier_says_why(ada: StudentRef, tmp_path
     bert = build_encoder(tmp_path / "bert")
     reader = StudentRef("ada", str(bert), fingerprint_model(str(bert)), ada.adapter)
     for name, student, options, why in (
-        ("layers", ada, {"task": "classifier", "layers": 2}, "2 layers of its own"),
+        ("layers", ada, {"task": "classifier", "layers": 2}, "new layers .2."),
         ("pool", ada, {"task": "reward", "layers": 0, "pool": "mean"}, "pool: mean"),
         ("encoder", reader, {"task": "classifier", "layers": 0, "pool": "last"}, "no single matrix"),
     ):

@@ -140,7 +140,7 @@ def test_validate_prints_what_the_names_became() -> None:
     assert found.exit_code == 0
     assert "tutor_tokens.campaign_at_most" in found.stdout
     record = json.loads(tft("validate", "smoke", *SOUND, "--json").stdout)
-    assert set(record) == {"errors", "resolved", "estimate"}
+    assert set(record) == {"errors", "warnings", "resolved", "estimate"}
 
 
 def test_validate_lists_errors_in_the_form_of_the_design() -> None:

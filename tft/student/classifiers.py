@@ -33,7 +33,7 @@ def as_classifier(student: StudentRef) -> tuple[PreTrainedModel, PreTrainedToken
     assert isinstance(adapter, HeadAdapter)
     reader = open_reader(student)
     if adapter.layers:
-        raise _refusal(f"its head has {adapter.layers} layers of its own, and those of transformers have none")
+        raise _refusal(f"its head has new layers ({adapter.layers}), and those of transformers have none")
     if reader.model.pool != "last":
         raise _refusal(f"it reads pool: {reader.model.pool}, and those of transformers the last token")
     if isinstance(adapter.task, RegressorTask):
