@@ -248,7 +248,7 @@ def distilled(config: DistillationConfig, rows: list[Scored], table_VV: torch.Te
 
 
 def small_tokens() -> Any:
-    return SimpleNamespace(tokenizer=None)
+    return SimpleNamespace(tokenizer=None, write_questions=lambda _: [])
 
 
 def test_distillation_by_hand() -> None:

@@ -354,8 +354,9 @@ def reckoner(table_VV: torch.Tensor) -> Any:
         def predict(self, rows: list[Row]) -> Any:
             return expect(table_VV, rows)
 
-        def answering(self) -> Any:
-            return torch.no_grad()
+        def ask(self, rows: list[Row], tell: Callable[[Any], torch.Tensor]) -> torch.Tensor:
+            with torch.no_grad():
+                return tell(self.predict(rows))
 
     return Reckoner()
 
