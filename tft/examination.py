@@ -13,10 +13,10 @@ from tft.config.campaign import ExamsConfig
 from tft.errors import Problem, UserError
 from tft.exams import make_splits, read_suite
 from tft.exams.examiner import SitRequest, sit
+from tft.fitting import read_build
 from tft.library import fetch_weights, load_items
 from tft.statistics import wilson_interval
 from tft.student import StudentRef
-from tft.student.bodies import is_encoder
 from tft.student.saved import read_saved
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def find_student(library: Library, name: str) -> StudentRef:
     if saved is not None:
         return saved
     address, fingerprint = fetch_weights(library.model(name, key="MODEL"), "MODEL")
-    if is_encoder(address):
+    if read_build(address) == "encoder":
         remedy = "name students/<id>/final of a student that has a head on it"
         raise UserError(Problem("reads both ways and cannot answer", key="MODEL", value=name, remedy=remedy))
     return StudentRef("examined", address, fingerprint, FullAdapter())

@@ -7,43 +7,90 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
+from tft.config.adapters import HeadAdapter, RewardTask
 from tft.errors import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tft.config.adapters import AnyAdapter
     from tft.config.campaign import EngineConfig
 
+Build = Literal["decoder", "encoder", "encoder_decoder"]
+"""``decoder``: goes on with a text, as Llama. ``encoder``: reads in both directions and cannot write, as BERT.
+``encoder_decoder``: reads with one half and writes with the other, as T5 and BART."""
+_ENCODERS = frozenset({
+    "albert", "bert", "big_bird", "camembert", "convbert", "data2vec-text", "deberta", "deberta-v2", "distilbert",
+    "electra", "ernie", "esm", "eurobert", "flaubert", "fnet", "funnel", "gte", "ibert", "longformer", "luke",
+    "megatron-bert", "mobilebert", "modernbert", "mpnet", "mra", "nomic_bert", "nystromformer", "rembert", "roberta",
+    "roberta-prelayernorm", "roc_bert", "roformer", "squeezebert", "xlm-roberta", "xlm-roberta-xl", "xmod", "yoso",
+})  # fmt: skip
+"""Model types of transformers that read both ways unless their config says ``is_decoder``."""
 
-def is_encoder_decoder(folder: str) -> bool:
-    """Say whether the model in a folder reads with one half and writes with the other, as T5 and BART do."""
+
+def build_of(config: Mapping[str, Any]) -> Build:
+    """Tell how a model is built from its ``config.json``.
+
+    >>> build_of({"model_type": "bert"}), build_of({"model_type": "llama"})
+    ('encoder', 'decoder')
+    """
+    if config.get("is_encoder_decoder"):
+        return "encoder_decoder"
+    masked = any(name.endswith("ForMaskedLM") for name in config.get("architectures") or ())
+    both_ways = masked or config.get("model_type") in _ENCODERS
+    return "encoder" if both_ways and not config.get("is_decoder") else "decoder"
+
+
+def read_build(folder: str) -> Build:
+    """Tell how the model in a folder is built; ``decoder`` where that cannot be read, and whoever loads it says why."""
     try:
         config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False  # whoever loads it says what is wrong with it
-    return isinstance(config, dict) and config.get("is_encoder_decoder") is True
+        return "decoder"
+    return build_of(config) if isinstance(config, dict) else "decoder"
 
 
-def refuse_adapter(adapter: AnyAdapter, key: str) -> Problem | None:
-    """Say why an encoder-decoder student cannot learn by an adapter; None if it can."""
-    if adapter.type == "head":
-        message = "a head is put on models of one half"
-        return Problem(message, None, key, adapter.type, "take a decoder-only model, or an encoder such as BERT")
-    if adapter.type not in ("prefix", "prompt"):
-        return None
-    what = "the encoder reads in both directions, so what stands before a prompt is not the same before every prompt"
-    remedy = "take adapter: lora, or a decoder-only model"
-    return Problem(f"an encoder-decoder student cannot learn by it: {what}", None, key, adapter.type, remedy)
+def refuse_student(build: Build, adapter: AnyAdapter, key: str, name: str) -> list[Problem]:
+    """Say what a student cannot learn by, or cannot do, with a model that is built so.
+
+    Args:
+        build: of the model.
+        adapter: of the student.
+        key: of the student in the config.
+        name: of the model there.
+    """
+    if build == "encoder" and not isinstance(adapter, HeadAdapter):
+        message = "reads both ways and cannot write, so it cannot answer"
+        remedy = "give it adapter: {type: head, task: classifier}, or a regressor"
+        return [Problem(message, key=f"{key}.model", value=name, remedy=remedy)]
+    if build == "encoder" and isinstance(adapter, HeadAdapter) and isinstance(adapter.task, RewardTask):
+        message = f"{name} reads both ways and cannot write, so there would be no answers to choose from"
+        remedy = "take a model that writes, or {type: head, task: classifier}"
+        return [Problem(message, key=f"{key}.adapter.task", value="reward", remedy=remedy)]
+    if build == "encoder_decoder" and isinstance(adapter, HeadAdapter):
+        message, remedy = "a head is put on models of one half", "take a decoder-only model, or an encoder such as BERT"
+        return [Problem(message, key=f"{key}.adapter", value=adapter.type, remedy=remedy)]
+    if build == "encoder_decoder" and adapter.type in ("prefix", "prompt"):
+        what = "reads in both directions, so what stands before a prompt is not the same before every prompt"
+        message = f"an encoder-decoder student cannot learn by it: the encoder {what}"
+        remedy = "take adapter: lora, or a decoder-only model"
+        return [Problem(message, key=f"{key}.adapter", value=adapter.type, remedy=remedy)]
+    return []
 
 
-def refuse_tutor(engine: EngineConfig, methods: str) -> Problem | None:
-    """Say why an encoder-decoder model cannot be the tutor; None if it can."""
-    if engine.type == "vllm":
+def refuse_tutor(build: Build, engine: EngineConfig, methods: str) -> list[Problem]:
+    """Say why a model that is built so cannot be the tutor."""
+    if build == "encoder":
+        message, remedy = "reads both ways and cannot write, so it cannot teach", "take a model that writes"
+        return [Problem(message, key="tutor.model", remedy=remedy)]
+    if build == "encoder_decoder" and engine.type == "vllm":
         remedy = "run it with engine: transformers, or take a decoder-only model"
-        return Problem("vLLM does not run encoder-decoder models", None, "tutor.engine.type", engine.type, remedy)
-    if methods == "feedback":
+        message = "vLLM does not run encoder-decoder models"
+        return [Problem(message, key="tutor.engine.type", value=engine.type, remedy=remedy)]
+    if build == "encoder_decoder" and methods == "feedback":
         message = "an encoder-decoder tutor answers, but is not asked for the probabilities of a student's tokens"
         remedy = "take critique, or a decoder-only tutor"
-        return Problem(message, None, "tuition.methods", methods, remedy)
-    return None
+        return [Problem(message, key="tuition.methods", value=methods, remedy=remedy)]
+    return []

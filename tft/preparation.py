@@ -15,14 +15,13 @@ from tft.config import CampaignConfig, CurriculumCard, SuiteCard, TutorCard
 from tft.config.cards import ServeConfig, ServeUse, SkillCard, choose_skills
 from tft.errors import Problem, UserError
 from tft.exams import Splits, Suite, make_splits, read_suite
-from tft.fitting import is_encoder_decoder, refuse_adapter, refuse_tutor
+from tft.fitting import read_build, refuse_student, refuse_tutor
 from tft.library import Library, fetch_weights, load_items, read_tutor
 from tft.material import HeldOut, Material, Setting, read_material, refuse_verdicts
 from tft.placement import gpus_wanted
 from tft.ports import ItemSource
 from tft.records import Item, digest
 from tft.student import StudentRef
-from tft.student.bodies import refuse_body
 from tft.student.saved import REWARD_KEY, read_reward_model
 from tft.tutor import PreflightRequest, TutorRef
 from tft.tutor.values import longest_values, roles_asked, usual_values
@@ -110,13 +109,6 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
         for place, it in enumerate(config.students)
     )
     _refuse_misfits(config, tutor, students)
-    refused = [
-        problem
-        for place, (it, ref) in enumerate(zip(config.students, students, strict=True))
-        for problem in refuse_body(ref.base_path, it.adapter, f"students.{place}", it.model)
-    ]
-    if refused:
-        raise UserError(*refused)
     judge = getattr(config.training.objectives.practice, "reward", None)
     reward = None if judge is None else read_reward_model(library.path(judge.model), REWARD_KEY)
     contents = {
@@ -156,14 +148,9 @@ def _refuse_misfits(config: CampaignConfig, tutor: TutorRef, students: Sequence[
     Raises:
         UserError: with all that was found.
     """
-    found = [
-        refuse_adapter(it.adapter, f"students.{place}.adapter")
-        for place, it in enumerate(students)
-        if is_encoder_decoder(it.base_path)
-    ]
-    if is_encoder_decoder(tutor.model_path):
-        found.append(refuse_tutor(tutor.engine, config.tuition.methods))
-    problems = [problem for problem in found if problem is not None]
+    problems = refuse_tutor(read_build(tutor.model_path), tutor.engine, config.tuition.methods)
+    for place, (it, ref) in enumerate(zip(config.students, students, strict=True)):
+        problems += refuse_student(read_build(ref.base_path), it.adapter, f"students.{place}", it.model)
     if problems:
         raise UserError(*problems)
 

@@ -11,7 +11,7 @@ import yaml
 from tests.halves import build
 from tft.config import CampaignConfig, read_config
 from tft.errors import UserError
-from tft.fitting import is_encoder_decoder
+from tft.fitting import read_build
 from tft.library import Library
 from tft.preparation import prepare
 from tft.validation import validate
@@ -48,11 +48,11 @@ def refused(path: Path) -> list[tuple[str | None, str | None]]:
 
 
 def test_the_parts_of_a_model_are_read_in_its_config(t5: Path, novice: Path, tmp_path: Path) -> None:
-    assert is_encoder_decoder(str(t5))
-    assert not is_encoder_decoder(str(novice))
-    assert not is_encoder_decoder(str(tmp_path))
+    assert read_build(str(t5)) == "encoder_decoder"
+    assert read_build(str(novice)) == "decoder"
+    assert read_build(str(tmp_path)) == "decoder"
     (tmp_path / "config.json").write_text("[]")
-    assert not is_encoder_decoder(str(tmp_path))
+    assert read_build(str(tmp_path)) == "decoder"
 
 
 @pytest.mark.parametrize("adapter", ["full", "lora", {"type": "lora", "dora": True}, "bottleneck",

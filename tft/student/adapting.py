@@ -14,7 +14,7 @@ import torch
 from tft.config.adapters import BottleneckAdapter, FullAdapter, LoraAdapter, PeftAdapter, PrefixAdapter, PromptAdapter
 from tft.config.reading import closest
 from tft.errors import Problem, UserError
-from tft.fitting import refuse_adapter
+from tft.fitting import refuse_student
 from tft.student.bottleneck import add_bottlenecks, load_bottlenecks, save_bottlenecks
 from tft.student.saved import BASE, TEMPLATE
 
@@ -54,9 +54,9 @@ def put_on(
     if isinstance(adapter, BottleneckAdapter):
         add_bottlenecks(model, adapter.width)
         return model
-    problem = refuse_adapter(adapter, "adapter") if model.config.is_encoder_decoder else None
-    if problem is not None:
-        raise UserError(problem)
+    refused = refuse_student("encoder_decoder", adapter, "student", model.name_or_path)
+    if model.config.is_encoder_decoder and refused:
+        raise UserError(*refused)
     from peft import get_peft_model
 
     try:

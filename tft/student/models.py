@@ -21,9 +21,9 @@ from tft.config.adapters import (
 )
 from tft.engines.encoding import find_template
 from tft.engines.transformers import TransformersEngine, load_encoder, load_model
+from tft.fitting import read_build
 from tft.records import Attempt, Item, Message, digest
 from tft.student.adapting import put_on, settle, take_up
-from tft.student.bodies import is_encoder
 from tft.student.checkpoints import read_checkpoint
 from tft.student.heads import HeadedModel, new_head, read_head
 from tft.student.reading import HeadReader
@@ -64,7 +64,7 @@ def load_base(student: StudentRef, *, training: bool = True) -> tuple[PreTrained
     learned = _learned(student) if isinstance(_of_body(student), FullAdapter) else None
     template = find_template(student.chat_template)
     path = learned or student.base_path
-    if is_encoder(student.base_path):
+    if read_build(student.base_path) == "encoder":
         return load_encoder(path, training=training, chat_template=template)
     four_bits = isinstance(student.adapter, LoraAdapter) and student.adapter.quantize is not None
     return load_model(path, training=training, chat_template=template, four_bits=four_bits)
@@ -81,7 +81,7 @@ def adapt_model(
         return model
     learned = _learned(student)
     if learned is None:
-        return put_on(model, adapter, seed, writes=not is_encoder(student.base_path))
+        return put_on(model, adapter, seed, writes=read_build(student.base_path) != "encoder")
     return take_up(model, adapter, learned, training=training)
 
 
@@ -118,7 +118,7 @@ def put_head(body: PreTrainedModel | PeftModel, student: StudentRef, references:
             head.count_from(references)
     elif labels != known:
         head.rename(known, labels)
-    writes = not is_encoder(student.base_path)
+    writes = read_build(student.base_path) != "encoder"
     return HeadedModel(body, head.to(body.device), adapter, labels, writes)
 
 
@@ -130,7 +130,7 @@ def open_reader(student: StudentRef) -> HeadReader:
         StageError: if the checkpoint is damaged.
     """
     assert isinstance(student.adapter, HeadAdapter)
-    if isinstance(student.adapter.body, FrozenBody) and not is_encoder(student.base_path):
+    if isinstance(student.adapter.body, FrozenBody) and read_build(student.base_path) != "encoder":
         # The model that writes for it is the one that it reads with.
         writer = open_student(_base_of(student))
         return HeadReader(put_head(writer.model, student), writer.tokenizer)

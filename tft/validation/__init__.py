@@ -60,7 +60,7 @@ def validate(path: Path, overrides: Sequence[str] = (), out: Path | None = None)
     content = check_content(draft, library, problems)
     uses = check_models(draft, library, content, problems)
     check_architectures(draft, content, uses, problems)
-    check_heads(draft, library, content, uses, problems)
+    check_heads(draft, library, content, problems)
     folder = out or Path("runs") / draft.config.campaign
     _check_folder(folder, "--out" if out is not None else "runs", problems)
     placement, share = _placement(draft, content, problems)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tft.fitting import is_encoder_decoder, refuse_adapter, refuse_tutor
+from tft.fitting import read_build, refuse_student, refuse_tutor
 from tft.validation.content import engine_of
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def check_architectures(draft: Draft, content: Content, uses: Sequence[Use], problems: list[Problem]) -> None:
-    """Refuse what an encoder-decoder model cannot do; of a model that is not here yet, it is found when it is."""
-    in_two = {use.who for use in uses if use.folder is not None and is_encoder_decoder(use.folder)}
-    found = [
-        refuse_adapter(student.adapter, f"students.{place}.adapter")
-        for place, student in enumerate(draft.config.students if draft.whole else ())
-        if f"students.{place}.model" in in_two
-    ]
+    """Refuse what a model cannot do because of how it is built; of one that is not here yet, it is found when it is."""
+    builds = {use.who: read_build(use.folder) for use in uses if use.folder is not None}
+    found: list[Problem] = []
+    for place, student in enumerate(draft.config.students if draft.whole else ()):
+        key = f"students.{place}"
+        if f"{key}.model" in builds:
+            found += refuse_student(builds[f"{key}.model"], student.adapter, key, student.model)
     engine = engine_of(draft, content)
-    if "tutor" in in_two and engine is not None:
-        found.append(refuse_tutor(engine, draft.config.tuition.methods))
-    problems += [replace(problem, file=draft.file) for problem in found if problem is not None]
+    if "tutor" in builds and engine is not None:
+        found += refuse_tutor(builds["tutor"], engine, draft.config.tuition.methods)
+    problems += [replace(problem, file=draft.file) for problem in found]

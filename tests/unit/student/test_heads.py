@@ -27,10 +27,10 @@ from tft.config.adapters import ClassifierTask, HeadAdapter, RegressorTask, Rewa
 from tft.engines.transformers import load_encoder
 from tft.errors import PrerequisiteError, StageError, UserError
 from tft.examination import find_student
+from tft.fitting import build_of, read_build, refuse_student
 from tft.library import Library, fingerprint_model
 from tft.ports import Sampling
 from tft.student import StudentRef, write_checkpoint
-from tft.student.bodies import is_encoder, reads_both_ways, refuse_body
 from tft.student.heads import Head, HeadedModel, pool_states, write_head
 from tft.student.models import adapt_head, attempt, draft, open_reader
 from tft.student.reading import HeadReader, encode_answered, encode_questions
@@ -245,22 +245,23 @@ def test_an_encoder_that_lacks_weights_is_refused(bert: StudentRef, tmp_path: Pa
 
 @pytest.mark.parametrize("config", [BertConfig(), RobertaConfig(), DistilBertConfig(), ModernBertConfig()])
 def test_encoders_read_both_ways(config: Any) -> None:
-    assert reads_both_ways(config.to_dict())
+    assert build_of(config.to_dict()) == "encoder"
 
 
 @pytest.mark.parametrize("config", [LlamaConfig(), GPT2Config(), Qwen3Config(), BertConfig(is_decoder=True)])
 def test_decoders_do_not(config: Any) -> None:
-    assert not reads_both_ways(config.to_dict())
+    assert build_of(config.to_dict()) == "decoder"
 
 
 def test_what_a_body_cannot_do_is_said_with_what_it_can(ada: StudentRef, bert: StudentRef) -> None:
-    assert is_encoder(bert.base_path) and not is_encoder(ada.base_path)
-    (plain,) = refuse_body(bert.base_path, ada.adapter, "students.0", "bert")
+    encoder, decoder = read_build(bert.base_path), read_build(ada.base_path)
+    assert (encoder, decoder) == ("encoder", "decoder")
+    (plain,) = refuse_student(encoder, ada.adapter, "students.0", "bert")
     assert plain.key == "students.0.model" and "cannot write" in plain.message and "classifier" in str(plain.remedy)
-    (reward,) = refuse_body(bert.base_path, head("reward"), "students.0", "bert")
+    (reward,) = refuse_student(encoder, head("reward"), "students.0", "bert")
     assert reward.key == "students.0.adapter.task" and "no answers to choose from" in reward.message
-    assert not refuse_body(bert.base_path, head("regressor"), "students.0", "bert")
-    assert not refuse_body(ada.base_path, head("reward"), "students.0", "novice")
+    assert not refuse_student(encoder, head("regressor"), "students.0", "bert")
+    assert not refuse_student(decoder, head("reward"), "students.0", "novice")
 
 
 def test_references_that_do_not_fit_are_said() -> None:
