@@ -33,7 +33,8 @@ from tft.training.asking import open_scorer
 from tft.training.gradients import clip
 from tft.training.learner import Learner
 from tft.training.objective import Objective, Setting, Step, Unit
-from tft.training.optimizers import Optimizers, peak_of
+from tft.training.optimizers import Optimizers
+from tft.training.rates import learning_rate_at, usual_learning_rate
 from tft.training.reader import Reader
 from tft.training.shortage import is_out_of_memory
 from tft.training.snapshots import Progress, forget, restore, snapshot
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
     from tft.config.training import AnyObjective
 
-_FLOOR = 0.05
 _SNAPSHOT_EVERY = 300.0
 """Seconds."""
 _OWN = {"feedback": "feedback", "preference": "preference", "verdict": "preference", "practice": "practice"}
@@ -160,7 +160,7 @@ class Course:
         beside = torch.nn.ModuleList(modules.values())
         self._weights = [*learner.weights, *beside.parameters()]
         width = learner.model.config.get_text_config().hidden_size
-        usual = _usual_learning_rate(request.student, width, request.config.optimizer.type)
+        usual = usual_learning_rate(request.student, width, request.config.optimizer.type)
         self._peak = (request.learning_rate or usual) * request.learning_rate_scale
         self._optimizers = Optimizers(
             request.config.optimizer, self._weights, learner.tables, request.config.weight_decay
@@ -357,49 +357,6 @@ def _is_due(written: float) -> bool:
 def _ends(values: Sequence[float]) -> tuple[float, float]:
     tenth = max(1, len(values) // 10)
     return sum(values[:tenth]) / tenth, sum(values[-tenth:]) / tenth
-
-
-def _usual_learning_rate(student: StudentRef, width: int, optimizer: str) -> float:
-    moved: str = student.adapter.type
-    if isinstance(student.adapter, HeadAdapter):
-        # The rule is not followed below the width that it was measured at: random layers do not bear it.
-        moved, width = student.adapter.body.type, max(width, _MEASURED)
-    return default_learning_rate(moved, width) * peak_of(optimizer, moved)
-
-
-_MEASURED = 128
-_PEAKS = {"full": (3e-3, 2.0), "frozen": (1e-2, 1.25), "prefix": (1e-2, 1.25), "prompt": (3e-2, 1.25)}
-_OTHER_PEAK = (4e-3, 1.25)
-
-
-def default_learning_rate(adapter: str, width: int) -> float:
-    """Give the peak learning rate for a student whose config names none.
-
-    Full weights: 3e-3 · (128 / width)²; LoRA: 4e-3 · (128 / width)^1.25. A rule of thumb: measured at width 128,
-    and for width 2048 close to the 1e-5 and 1e-4 that are common for pretrained models.
-
-    Args:
-        adapter: its type; of a student with a head what its body has, ``frozen`` where that is nothing.
-        width: hidden size of the model.
-
-    >>> f"{default_learning_rate('full', 2048):.1e} {default_learning_rate('lora', 2048):.1e}"
-    '1.2e-05 1.2e-04'
-    """
-    peak, power = _PEAKS.get(adapter, _OTHER_PEAK)
-    return float(peak * (_MEASURED / width) ** power)
-
-
-def learning_rate_at(step: int, steps: int, warmup: float) -> float:
-    """Give the share of the peak learning rate at a step: a linear rise, then a cosine to a twentieth.
-
-    >>> [round(learning_rate_at(step, 10, 0.2), 2) for step in (0, 1, 2, 9)]
-    [0.5, 1.0, 1.0, 0.09]
-    """
-    rise = max(1, round(warmup * steps))
-    if step < rise:
-        return (step + 1) / rise
-    done = (step - rise) / max(1, steps - rise)
-    return _FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 @contextmanager

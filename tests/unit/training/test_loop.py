@@ -23,7 +23,8 @@ from tft.ports import Sampling
 from tft.student import StudentRef, read_checkpoint
 from tft.student.models import adapt, attempt
 from tft.training import TrainRequest, loop, supervised, train
-from tft.training.loop import default_learning_rate, learning_rate_at, matrix_products
+from tft.training.loop import matrix_products
+from tft.training.rates import default_learning_rate, learning_rate_at
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
