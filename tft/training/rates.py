@@ -43,7 +43,7 @@ def default_learning_rate(adapter: str, width: int) -> float:
         width: hidden size of the model.
 
     >>> f"{default_learning_rate('full', 2048):.1e} {default_learning_rate('lora', 2048):.1e}"
-    '1.2e-05 1.2e-04'
+    '1.2e-05 1.3e-04'
     """
     peak, power = _PEAKS.get(adapter, _OTHER_PEAK)
     return float(peak * (_MEASURED / width) ** power)
