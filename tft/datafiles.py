@@ -12,6 +12,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tft.records import digest_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
@@ -47,9 +49,7 @@ def digest_files(paths: Iterable[Path], root: Path) -> str:
     """Name the content of files: sha256 over what they hold and what they are called below a folder."""
     whole = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        whole.update(f"{path.relative_to(root)} {content}\n".encode(errors="surrogateescape"))
+        whole.update(f"{path.relative_to(root)} {digest_file(path)}\n".encode(errors="surrogateescape"))
     return whole.hexdigest()
 
 

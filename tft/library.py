@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from tft.config.cards import CurriculumCard, SuiteCard, TutorCard
 from tft.config.reading import closest, parse_config, read_config, read_yaml
 from tft.errors import PrerequisiteError, Problem, UserError
+from tft.records import digest_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -275,10 +276,10 @@ def fingerprint_model(address: str) -> str:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise PrerequisiteError(f"{folder} holds no *.safetensors; save the model with save_pretrained")
-    hashed = {path.name: _file_digest(path) for path in [*weights, *sorted(folder.glob("*.json"))]}
+    hashed = {path.name: digest_file(path) for path in [*weights, *sorted(folder.glob("*.json"))]}
     template = folder / "chat_template.jinja"
     if template.is_file():
-        hashed[template.name] = _file_digest(template)
+        hashed[template.name] = digest_file(template)
     # What the recipe wrote down beside the weights does not change an answer.
     hashed.pop("training.json", None)
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:24]
@@ -315,8 +316,3 @@ def split_revision(address: str) -> tuple[str, str | None]:
     """
     name, _, revision = address.partition("@")
     return (address, None) if not revision or Path(address).is_dir() else (name, revision)
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -20,7 +20,7 @@ from tft.library import Library, fetch_weights, load_items, read_tutor
 from tft.material import HeldOut, Material, Setting, read_material, refuse_verdicts
 from tft.placement import gpus_wanted
 from tft.ports import ItemSource
-from tft.records import Item, digest
+from tft.records import Item, digest, make_seed
 from tft.student import StudentRef
 from tft.student.saved import REWARD_KEY, read_reward_model
 from tft.tutor import PreflightRequest, TutorRef
@@ -65,7 +65,7 @@ class Prepared:
 
     def seed(self, purpose: str, student: str, cycle: int, *more: str) -> int:
         """Give a seed for one purpose of one student in one cycle, below 2³¹."""
-        return int(digest([self.config.seed, purpose, student, cycle, *more]), 16) % 2**31
+        return make_seed([self.config.seed, purpose, student, cycle, *more])
 
     def _is_table(self, item: Item) -> bool:
         classified = self.source.classify(item.question)
@@ -109,7 +109,7 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
         for place, it in enumerate(config.students)
     )
     _refuse_misfits(config, tutor, students)
-    judge = getattr(config.training.objectives.practice, "reward", None)
+    judge = config.training.objectives.reward_model
     reward = None if judge is None else read_reward_model(library.path(judge.model), REWARD_KEY)
     contents = {
         "tutor.model": tutor.fingerprint,

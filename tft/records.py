@@ -9,9 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from pydantic import TypeAdapter
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -309,3 +312,14 @@ def digest(value: object) -> str:
     """Give a short content key of any JSON value: 24 hexadecimal digits of sha256 over its canonical form."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def digest_file(path: Path) -> str:
+    """Give the sha256 of what a file holds."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def make_seed(value: object) -> int:
+    """Make a seed of any JSON value, below 2³¹: the same value, the same seed."""
+    return int(digest(value), 16) % 2**31

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.learning import move
-from tft.engines.transformers import load_model
+from tests.learning import move, tutor_of
+from tft.engines.transformers import TransformersEngine, load_model
 from tft.training.learner import Learner
+from tft.tutor import Scorer
 
 
 @pytest.fixture
@@ -24,6 +25,16 @@ def unsure(learner: Learner) -> Learner:
     """Give one that is sometimes right and sometimes wrong."""
     move(learner.model, 0.05)
     return learner
+
+
+@pytest.fixture(scope="module")
+def abacus(novice: Path) -> TransformersEngine:
+    return TransformersEngine(*load_model(novice.parent / "weights"), "weights")
+
+
+@pytest.fixture
+def scorer(abacus: TransformersEngine) -> Scorer:
+    return Scorer(tutor_of(abacus))
 
 
 @pytest.fixture(scope="session")

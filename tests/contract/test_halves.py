@@ -214,16 +214,6 @@ def unsure(schooled: Path) -> Learner:
     return Learner(*load_model(schooled, training=True))
 
 
-@pytest.fixture(scope="module")
-def abacus(novice: Path) -> TransformersEngine:
-    return TransformersEngine(*load_model(novice.parent / "weights"), "weights")
-
-
-@pytest.fixture
-def scorer(abacus: TransformersEngine) -> Scorer:
-    return Scorer(tutor_of(abacus))
-
-
 def step_down(learner: Learner, loss: torch.Tensor, rate: float = 1e-3) -> None:
     """Go a step down the slope."""
     slope = gradient(learner, loss)

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_args
@@ -17,10 +16,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.learning import expect, gradient, in_two, loss_of, move, practices, setting, tutor_of
+from tests.learning import expect, gradient, in_two, loss_of, move, practices, setting
 from tests.making import demonstration
 from tft.config.training import DistillationConfig, SupervisedConfig
-from tft.engines.transformers import TransformersEngine, load_model
 from tft.training.distillation import Distillation, Scored
 from tft.training.divergence import Divergence, divergence
 from tft.training.learner import Learner
@@ -305,16 +303,6 @@ def test_sampled_distillation_agrees_with_trl() -> None:
     table[[63, *range(8)]] = student[0]
     ours = distilled(DistillationConfig(divergence="sampled"), [row], table)
     assert ours.item() == pytest.approx(theirs.mean().item(), rel=1e-5)
-
-
-@pytest.fixture(scope="module")
-def abacus(novice: Path) -> TransformersEngine:
-    return TransformersEngine(*load_model(novice.parent / "weights"), "weights")
-
-
-@pytest.fixture
-def scorer(abacus: TransformersEngine) -> Scorer:
-    return Scorer(tutor_of(abacus))
 
 
 @pytest.mark.parametrize(("kind", "mixture", "beta"), IN_TRL)

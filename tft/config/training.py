@@ -258,6 +258,11 @@ class ObjectivesConfig(Frozen):
     reward: Objective = RewardConfig()
     """From pairs of answers, for heads that rate them."""
 
+    @property
+    def reward_model(self) -> RewardModel | None:
+        """What gives rewards in practice; None where the grader does."""
+        return getattr(self.practice, "reward", None)
+
     @model_validator(mode="after")
     def _fit_their_lessons(self) -> ObjectivesConfig:
         refuse(

@@ -14,7 +14,7 @@ from typing import Any
 
 from tft.config.campaign import EXAMPLES_SHOWN, TAKEN_SHOWN
 from tft.library import load_items
-from tft.records import Example, Item, Lesson, Lineage, Offered, Rejection, digest
+from tft.records import Example, Item, Lesson, Lineage, Offered, Rejection, digest, make_seed
 from tft.tutor import Allowance, Answers, Tutor, TutorRef, open_tutor
 
 _DRAWS = 500
@@ -56,7 +56,7 @@ def demonstrate(request: DemonstrationRequest) -> Offered:
         BudgetError: if the allowance may not suffice; what was asked until then is in the cache.
     """
     tutor = open_tutor(request.tutor)
-    seed = int(digest([request.seed, request.skill, request.number]), 16) % 2**31
+    seed = make_seed([request.seed, request.skill, request.number])
     orders = _orders(request, random.Random(seed))
     written = tutor.ask("author", orders, seed, request.allowance)
     items, rejections = _read_items(written, request)

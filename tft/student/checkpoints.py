@@ -12,6 +12,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from tft.errors import StageError
+from tft.records import digest_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,7 @@ def write_checkpoint(folder: Path, save: Callable[[Path], None]) -> str:
     try:
         aside.mkdir(parents=True)
         save(aside)
-        manifest = {path.name: _digest(path) for path in sorted(aside.iterdir())}
+        manifest = {path.name: digest_file(path) for path in sorted(aside.iterdir())}
         text = json.dumps(manifest, indent=1).encode()
         (aside / MANIFEST).write_bytes(text)
         for path in aside.iterdir():
@@ -63,18 +64,13 @@ def read_checkpoint(folder: Path, digest: str) -> Path:
         manifest = (folder / MANIFEST).read_bytes()
         damaged = [] if hashlib.sha256(manifest).hexdigest() == digest else [MANIFEST]
         for name, expected in json.loads(manifest).items() if not damaged else ():
-            if not (folder / name).is_file() or _digest(folder / name) != expected:
+            if not (folder / name).is_file() or digest_file(folder / name) != expected:
                 damaged.append(name)
     except OSError as error:
         raise StageError(f"the checkpoint {folder} cannot be read: {error}") from error
     if damaged:
         raise StageError(f"the checkpoint {folder} is damaged: {', '.join(damaged)} differs from its manifest")
     return folder
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _flush(path: Path) -> None:

@@ -12,9 +12,10 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from tft.config.adapters import HeadAdapter, RegressorTask
+from tft.engines.architecture import fill
 from tft.errors import Problem, UserError
 from tft.student.models import open_reader
-from tft.student.reading import encode_answered, encode_questions, pad_right
+from tft.student.reading import encode_answered, encode_questions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -72,7 +73,7 @@ def _agree(made: PreTrainedModel, reader: HeadReader) -> bool:
         *encode_questions(["1", "what is 12+34"], reader.tokenizer),
         *encode_answered(["what is 12+34"], ["46"], [True], reader.tokenizer),
     ]
-    ids_BT, mask_BT = pad_right(rows, reader.tokenizer.pad_token_id)
+    ids_BT, mask_BT = fill(rows, reader.tokenizer.pad_token_id)
     said = made(input_ids=ids_BT, attention_mask=mask_BT).logits
     return torch.allclose(said, reader.read(rows), rtol=1e-3, atol=1e-4)
 

@@ -22,7 +22,7 @@ from tft.config.adapters import (
 from tft.engines.encoding import find_template
 from tft.engines.transformers import TransformersEngine, load_encoder, load_model
 from tft.fitting import read_build
-from tft.records import Attempt, Item, Message, digest
+from tft.records import Attempt, Item, Message, make_seed
 from tft.student.adapting import put_on, settle, take_up
 from tft.student.checkpoints import read_checkpoint
 from tft.student.heads import HeadedModel, new_head, read_head
@@ -206,7 +206,7 @@ def _best_of(student: StudentRef, task: RewardTask, items: Sequence[Item], sampl
     """
     size = task.best_of if student.digest is not None else 1
     asked = [item for item in items for _ in range(size)]
-    seeds = [int(digest([sampling.seed, item.question, turn]), 16) % 2**31 for item in items for turn in range(size)]
+    seeds = [make_seed([sampling.seed, item.question, turn]) for item in items for turn in range(size)]
     written = draft(student, asked, replace(sampling, temperature=task.temperature), seeds)
     # How sure the base is of a draft does not say how sure the student is of its choice.
     drafts = tuple(replace(it, confidence=None) for it in written)

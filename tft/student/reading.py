@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from tft.config.adapters import RegressorTask
-from tft.records import Attempt
+from tft.engines.architecture import fill
+from tft.engines.encoding import PromptEncoder
+from tft.records import Attempt, Message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +31,7 @@ def encode_questions(questions: Sequence[str], tokenizer: PreTrainedTokenizerBas
     """Write questions as they are read."""
     if tokenizer.chat_template is None:
         return [list(row) for row in tokenizer(list(questions))["input_ids"]]
-    asked = [[{"role": "user", "content": question}] for question in questions]
-    texts = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
-    return [list(row) for row in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+    return PromptEncoder(tokenizer, {})([(Message("user", question),) for question in questions])
 
 
 def encode_answered(
@@ -69,7 +69,7 @@ class HeadReader:
         said = torch.zeros(len(rows), self.model.head.out.out_features)
         for start in range(0, len(order), _ROWS):
             batch = order[start : start + _ROWS]
-            ids_BT, mask_BT = pad_right([rows[row] for row in batch], self.tokenizer.pad_token_id)
+            ids_BT, mask_BT = fill([rows[row] for row in batch], self.tokenizer.pad_token_id)
             states_BH = self.model.states(ids_BT.to(device), mask_BT.to(device))
             said[batch] = self.model.head(states_BH).cpu()
         return said
@@ -98,11 +98,3 @@ class HeadReader:
         """Say what answers are worth; only differences between answers to one question mean something."""
         rewards: list[float] = self.read(encode_answered(questions, answers, finished, self.tokenizer))[:, 0].tolist()
         return rewards
-
-
-def pad_right(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Make tensors of rows: their tokens, and 1 where there is one; both [B, T]."""
-    longest = max(len(row) for row in rows)
-    ids_BT = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows])
-    mask_BT = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
-    return ids_BT, mask_BT

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from tft.errors import StageError
 from tft.student.reading import encode_questions
 from tft.training.objective import Setting, Step
-from tft.training.rows import Row, batches_of
+from tft.training.rows import Row, batches
 
 if TYPE_CHECKING:
     import random
@@ -60,9 +60,7 @@ class Classification:
             )
         ]
         size = self._setting.training.batch_size
-        return [
-            batch for _ in range(self._epochs) for batch in batches_of(rows, size, rng, lambda row: len(row.tokens))
-        ]
+        return batches(rows, size, rng, self._epochs)
 
     def steps(self, unit: list[Labelled]) -> Iterator[Step]:
         """Make one step of a batch."""

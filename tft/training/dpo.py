@@ -69,7 +69,7 @@ class DPO:
         pairs = list(zip(rows[::2], rows[1::2], strict=True))
         size = max(1, self._setting.training.batch_size // 2)
         epochs = self._config.epochs or self._setting.training.epochs
-        return [batch for _ in range(epochs) for batch in batches_of(pairs, size, rng, lambda it: len(it[0].tokens))]
+        return batches_of(pairs, size, rng, lambda it: len(it[0].tokens), epochs)
 
     def steps(self, unit: list[tuple[Compared, Compared]]) -> Iterator[Step]:
         """Make one step of a batch of pairs."""

@@ -15,7 +15,7 @@ import torch
 
 from tft.training.dpo import ask_reference
 from tft.training.objective import Setting, Step
-from tft.training.rows import Row, batches_of, encode_verdicts
+from tft.training.rows import Row, batches, encode_verdicts
 
 if TYPE_CHECKING:
     import random
@@ -61,7 +61,7 @@ class KTO:
             for (row, right), own, other, theirs in zip(answers, said, moved, said_moved, strict=True)
         ]
         epochs = self._config.epochs or self._setting.training.epochs
-        return [batch for _ in range(epochs) for batch in batches_of(marked, size, rng, lambda it: len(it.tokens))]
+        return batches(marked, size, rng, epochs)
 
     def steps(self, unit: list[Marked]) -> Iterator[Step]:
         """Estimate z on the whole batch, and make one step of it."""

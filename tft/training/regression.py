@@ -14,7 +14,7 @@ import torch
 from tft.student.reading import encode_questions
 from tft.student.references import read_number
 from tft.training.objective import Setting, Step
-from tft.training.rows import Row, batches_of
+from tft.training.rows import Row, batches
 
 if TYPE_CHECKING:
     import random
@@ -56,9 +56,7 @@ class Regression:
             for it, tokens in zip(lessons, encoded, strict=True)
         ]
         size = self._setting.training.batch_size
-        return [
-            batch for _ in range(self._epochs) for batch in batches_of(rows, size, rng, lambda row: len(row.tokens))
-        ]
+        return batches(rows, size, rng, self._epochs)
 
     def steps(self, unit: list[Numbered]) -> Iterator[Step]:
         """Make one step of a batch."""

@@ -36,7 +36,7 @@ class Reward:
         pairs = list(zip(better, worse, strict=True))
         size = max(1, self._setting.training.batch_size // 2)
         epochs = self._config.epochs or self._setting.training.epochs
-        return [batch for _ in range(epochs) for batch in batches_of(pairs, size, rng, lambda it: len(it[0].tokens))]
+        return batches_of(pairs, size, rng, lambda it: len(it[0].tokens), epochs)
 
     def _rows(self, lessons: Sequence[Lesson], answers: Sequence[str]) -> list[Row]:
         finished = [answer not in lesson.cut_off for lesson, answer in zip(lessons, answers, strict=True)]

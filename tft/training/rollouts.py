@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tft.ports import Sampling
-from tft.records import Item, digest
+from tft.records import Item, make_seed
 from tft.training.rows import Row, encode_answers
 
 if TYPE_CHECKING:
@@ -92,5 +92,5 @@ def _seeds(lessons: Sequence[Lesson], setting: Setting) -> list[int]:
     seeds = []
     for lesson in lessons:
         asked[lesson.id] += 1
-        seeds.append(int(digest([setting.seed, lesson.id, asked[lesson.id]]), 16) % 2**31)
+        seeds.append(make_seed([setting.seed, lesson.id, asked[lesson.id]]))
     return seeds

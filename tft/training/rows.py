@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from jinja2 import TemplateError
 
+from tft.engines.architecture import fill
 from tft.errors import StageError
 from tft.records import Example, Message
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tft.records import Lesson
 
 Member = TypeVar("Member")
+AnyRow = TypeVar("AnyRow", bound="Row")
 IGNORED = -100
 """Label of a token that carries no loss."""
 
@@ -97,19 +99,25 @@ def encode_verdicts(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> list[
     ]  # fmt: skip
 
 
-def batches(rows: Sequence[Row], size: int, rng: random.Random) -> list[list[Row]]:
+def batches(rows: Sequence[AnyRow], size: int, rng: random.Random, passes: int = 1) -> list[list[AnyRow]]:
     """Cut rows into batches; see :func:`batches_of`."""
-    return batches_of(rows, size, rng, lambda row: len(row.tokens))
+    return batches_of(rows, size, rng, lambda row: len(row.tokens), passes)
 
 
 def batches_of(
-    members: Sequence[Member], size: int, rng: random.Random, length: Callable[[Member], int]
+    members: Sequence[Member], size: int, rng: random.Random, length: Callable[[Member], int], passes: int = 1
 ) -> list[list[Member]]:
-    """Cut rows, or pairs, into batches of like length in random order; every one once.
+    """Cut rows, or pairs, into batches of like length in random order; every one once a pass.
 
     Rows are shuffled, sorted by length within windows of eight batches, and the batches shuffled again: little
-    is padded, and yet no two epochs are alike.
+    is padded, and yet no two passes are alike.
     """
+    return [batch for _ in range(passes) for batch in _pass(members, size, rng, length)]
+
+
+def _pass(
+    members: Sequence[Member], size: int, rng: random.Random, length: Callable[[Member], int]
+) -> list[list[Member]]:
     order = list(members)
     rng.shuffle(order)
     cut: list[list[Member]] = []
@@ -122,14 +130,9 @@ def batches_of(
 
 def collate(rows: Sequence[Row], pad: int, device: torch.device) -> dict[str, torch.Tensor]:
     """Make tensors of B rows and T tokens, padded on the right: ``input_ids``, ``attention_mask``, ``labels``."""
-    longest = max(len(row.tokens) for row in rows)
-    ids_BT = torch.full((len(rows), longest), pad)
-    mask_BT = torch.zeros((len(rows), longest), dtype=torch.long)
-    labels_BT = torch.full((len(rows), longest), IGNORED)
-    for place, row in enumerate(rows):
-        tokens = torch.tensor(row.tokens)
-        ids_BT[place, : len(tokens)] = tokens
-        mask_BT[place, : len(tokens)] = 1
-        labels_BT[place, row.start : len(tokens)] = tokens[row.start :]
+    ids_BT, mask_BT = fill([row.tokens for row in rows], pad)
+    starts_B1 = torch.tensor([[row.start] for row in rows])
+    learned_BT = mask_BT.bool() & (torch.arange(ids_BT.shape[1]) >= starts_B1)
+    labels_BT = ids_BT.masked_fill(~learned_BT, IGNORED)
     batch = {"input_ids": ids_BT, "attention_mask": mask_BT, "labels": labels_BT}
     return {name: tensor.to(device) for name, tensor in batch.items()}

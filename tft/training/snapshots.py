@@ -6,7 +6,6 @@ how far the stage had come. One that belongs to another request, or is damaged, 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections import Counter
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from tft.records import Usage, digest, dump
+from tft.records import Usage, digest, digest_file, dump
 from tft.records import load as load_record
 from tft.training.gradients import gathered, placed
 from tft.training.shortage import AtOnce
@@ -89,7 +88,7 @@ def _write(
     # From where they lie, so that memory need not hold them twice.
     save_file(_apart(tensors), aside / "state.safetensors")
     told = {
-        "request": _name(request), "sha256": _digest(aside / "state.safetensors"), "turns": progress.turns,
+        "request": _name(request), "sha256": digest_file(aside / "state.safetensors"), "turns": progress.turns,
         "micro_batch": progress.micro_batch, "at_once": asdict(setting.learner.at_once), "numbers": numbers,
         "steps": progress.steps, "tokens": dict(progress.tokens), "measures": setting.measures,
         "asked": dict(setting.asked), "used": [dump(it) for it in setting.used],
@@ -118,7 +117,7 @@ def restore(
     place = _place(folder)
     try:
         told = json.loads((place / "state.json").read_text(encoding="utf-8"))
-        whole = told["request"] == _name(request) and told["sha256"] == _digest(place / "state.safetensors")
+        whole = told["request"] == _name(request) and told["sha256"] == digest_file(place / "state.safetensors")
     except (OSError, ValueError, KeyError, TypeError):
         return False
     if not whole:
@@ -141,11 +140,6 @@ def restore(
     setting.asked.update(told["asked"])
     setting.used.extend(load_record(Usage, it) for it in told["used"])
     return True
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def forget(folder: Path) -> None:

@@ -32,7 +32,7 @@ class Supervised:
         """Cut lessons into batches of like length, anew for each pass."""
         rows = encode(lessons, self._setting.learner.tokenizer)
         size = self._setting.training.batch_size
-        return [batch for _ in range(self._epochs) for batch in batches(rows, size, rng)]
+        return batches(rows, size, rng, self._epochs)
 
     def steps(self, unit: list[Row]) -> Iterator[Step]:
         """Make one step of a batch."""

@@ -24,7 +24,7 @@ def check_heads(draft: Draft, library: Library, content: Content, problems: list
     for place, student in enumerate(draft.config.students if draft.whole else ()):
         if isinstance(student.adapter, HeadAdapter):
             found += refuse_references(references, student.adapter.task, f"students.{place}.adapter.task")
-    judge = getattr(draft.config.training.objectives.practice, "reward", None)
+    judge = draft.config.training.objectives.reward_model
     if judge is not None:
         collect(found, lambda: read_reward_model(library.path(judge.model), REWARD_KEY))
     problems += [replace(problem, file=draft.file) for problem in found]

@@ -33,7 +33,7 @@ from tft.library import Library
 from tft.ports import Sampling
 from tft.student import StudentRef
 from tft.student.models import adapt, ask, open_student
-from tft.training import ClassRequest, TrainRequest, loop, train, train_together
+from tft.training import ClassRequest, TrainRequest, train, train_together
 from tft.training.learner import Learner
 from tft.training.rows import encode
 
@@ -62,20 +62,6 @@ def tess(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="module")
 def bart(tmp_path_factory: pytest.TempPathFactory) -> StudentRef:
     return student(build(tmp_path_factory.mktemp("base"), "bart"))
-
-
-@pytest.fixture
-def taught(monkeypatch: pytest.MonkeyPatch) -> list[Learner]:
-    """Keep hold of every student that is trained."""
-    found: list[Learner] = []
-
-    class Kept(Learner):
-        def __init__(self, *given: Any) -> None:
-            super().__init__(*given)
-            found.append(self)
-
-    monkeypatch.setattr(loop, "Learner", Kept)
-    return found
 
 
 def request(who: StudentRef, folder: Path, **options: Any) -> TrainRequest:

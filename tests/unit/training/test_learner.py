@@ -28,7 +28,7 @@ from tft.errors import StageError, UserError
 from tft.ports import Sampling
 from tft.student import StudentRef
 from tft.student.models import adapt, open_student
-from tft.training import TrainRequest, loop, train
+from tft.training import TrainRequest, train
 from tft.training import learner as room
 from tft.training.divergence import divergence
 from tft.training.learner import Learner, Predictions
@@ -194,20 +194,6 @@ ADAPTERS: dict[str, AnyAdapter] = {
     "loha": PeftAdapter(method="LOHA", options={"r": 4}),
     "oft": PeftAdapter(method="OFT"),
 }
-
-
-@pytest.fixture
-def taught(monkeypatch: pytest.MonkeyPatch) -> list[Learner]:
-    """Keep hold of every student that is trained."""
-    found: list[Learner] = []
-
-    class Kept(Learner):
-        def __init__(self, *given: Any) -> None:
-            super().__init__(*given)
-            found.append(self)
-
-    monkeypatch.setattr(loop, "Learner", Kept)
-    return found
 
 
 def teach(student: StudentRef, folder: Path, **options: Any) -> StudentRef:
