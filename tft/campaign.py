@@ -120,7 +120,7 @@ class Campaign:
         adapter = pupil.config.adapter
         syllabus = plan(
             pupil.config.id, cycle, self._prepared.skills, pupil.known, self._config.tuition, shown, pupil.roll_backs,
-            self._stock.lines(pupil, cycle), tutor=not self._shelf.limit,
+            self._stock.lines(pupil, cycle), tutor=not self._shelf.limit, judged=self._prepared.judged,
             only=adapter.learns_from if isinstance(adapter, HeadAdapter) else None,
         )  # fmt: skip
         self._steps.note(syllabus, name="plan", student=pupil.config.id, cycle=cycle)

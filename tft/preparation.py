@@ -16,6 +16,7 @@ from tft.config.cards import ServeConfig, ServeUse, SkillCard, choose_skills
 from tft.errors import Problem, UserError
 from tft.exams import Splits, Suite, make_splits, read_suite
 from tft.fitting import read_build, refuse_student, refuse_tutor
+from tft.graders import is_judged
 from tft.library import Library, fetch_weights, load_items, read_tutor
 from tft.material import HeldOut, Material, Setting, read_material, refuse_verdicts
 from tft.placement import gpus_wanted
@@ -62,6 +63,11 @@ class Prepared:
         """
         suites = {item for _, suite in self.suites for item in suite.items if not self._is_table(item)}
         return tuple(sorted(self.splits.fingerprints() | {item.fingerprint for item in suites}))
+
+    @property
+    def judged(self) -> bool:
+        """Whether pairs are told apart by the tutor's judge."""
+        return is_judged(self.config.tuition, self.curriculum.grader)
 
     def seed(self, purpose: str, student: str, cycle: int, *more: str) -> int:
         """Give a seed for one purpose of one student in one cycle, below 2³¹."""
@@ -162,7 +168,7 @@ def preflight_request(prepared: Prepared) -> PreflightRequest:
     marker = prepared.curriculum.grader.marker
     question = next(item.question for item in items if item.skill == taught)
     longest = max((item.question for item in items), key=len)
-    needed = roles_asked(prepared.config.tuition.methods, prepared.tutor_card)
+    needed = roles_asked(prepared.config.tuition.methods, prepared.tutor_card, judged=prepared.judged)
     usual = usual_values(taught, prepared.skills[taught], question, marker)
     most = longest_values(prepared.skills, longest, prepared.tutor_card.longest_attempt, marker)
     return PreflightRequest(

@@ -132,9 +132,8 @@ async def _check_tutor(prepared: Prepared, executor: Executor, watch: Watch) -> 
     Raises:
         PrerequisiteError: with all that does not fit, and what to do about it.
     """
-    if prepared.tutor.engine.type == "transformers" or not roles_asked(
-        prepared.config.tuition.methods, prepared.tutor_card
-    ):
+    asked = roles_asked(prepared.config.tuition.methods, prepared.tutor_card, judged=prepared.judged)
+    if prepared.tutor.engine.type == "transformers" or not asked:
         return
     watch.began("preflight", "", 0)
     found, seconds = await executor.run("tutor", preflight, preflight_request(prepared))

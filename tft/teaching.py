@@ -7,19 +7,23 @@ practice takes questions that the curriculum draws, which cost nothing.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tft.config.adapters import HeadAdapter
 from tft.errors import BudgetError
 from tft.lessons import (
+    Contested,
     ContestRequest,
     CritiqueRequest,
     FeedbackRequest,
+    JudgeRequest,
     ReplayRequest,
+    answer,
     contest,
     criticise,
     draw_items,
     for_own_work,
+    judge,
     promise_feedback,
     rehearse,
     review,
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
     from tft.stock import Stock
 
     Practise = Callable[[Pupil, int, str, tuple[Item, ...]], Awaitable[Sitting]]
+
+Result = TypeVar("Result")
 
 _ATTEMPTS = 4
 """Answers a question, to find one that is right and one that is wrong."""
@@ -101,10 +107,11 @@ class Teaching:
             lessons += await self._promise(pupil, cycle, tuple(answered))
         if counts.get("self_training"):
             drawn = self._draw(pupil, cycle, skill, counts["self_training"])
-            lessons += await self._contest(pupil, cycle, drawn, self_train)
+            lessons += await self._train_itself(pupil, cycle, drawn)
         if counts.get("preference"):
             asked = await self._to_answer(pupil, cycle, skill, counts["preference"])
-            lessons += await self._contest(pupil, cycle, asked, contest)
+            pair = self._have_judged if self._prepared.judged else self._pair
+            lessons += await pair(pupil, cycle, skill, asked)
         if counts.get("practice"):
             drawn = self._draw(pupil, cycle, skill, counts["practice"])
             lessons += for_own_work(drawn, "practice")
@@ -162,10 +169,27 @@ class Teaching:
         )
         return await self._ask_tutor(pupil, cycle, "promise", promise_feedback, request)
 
+    async def _train_itself(self, pupil: Pupil, cycle: int, lessons: Sequence[Lesson]) -> list[Lesson]:
+        """Let a student answer several times, and keep what is right."""
+        return list((await self._contest(Offered, self_train, pupil, cycle, lessons)).lessons)
+
+    async def _pair(self, pupil: Pupil, cycle: int, _skill: str, lessons: Sequence[Lesson]) -> list[Lesson]:
+        """Let a student answer several times, and the grader tell right from wrong."""
+        return list((await self._contest(Offered, contest, pupil, cycle, lessons)).lessons)
+
+    async def _have_judged(self, pupil: Pupil, cycle: int, skill: str, lessons: Sequence[Lesson]) -> list[Lesson]:
+        """Let a student answer several times, and the tutor say which answer is better."""
+        if self._shelf.limit:
+            return []
+        contested = await self._contest(Contested, answer, pupil, cycle, lessons)
+        rubric = self._prepared.skills[skill].rubric
+        request = JudgeRequest(self._prepared.tutor, pupil.ref, contested, rubric, self._shelf.allowance())
+        return await self._ask_tutor(pupil, cycle, "judge", judge, request)
+
     async def _contest(
-        self, pupil: Pupil, cycle: int, lessons: Sequence[Lesson], stage: Callable[[ContestRequest], Offered]
-    ) -> list[Lesson]:
-        """Let a student answer several times, and tell right from wrong."""
+        self, kind: type[Result], stage: Callable[[ContestRequest], Result], pupil: Pupil, cycle: int,
+        lessons: Sequence[Lesson],
+    ) -> Result:  # fmt: skip
         request = ContestRequest(
             student=pupil.ref,
             lessons=tuple(lessons),
@@ -175,10 +199,9 @@ class Teaching:
             max_tokens=self._config.exams.max_tokens,
             seed=self._prepared.seed("contest", pupil.config.id, cycle),
         )
-        offered = await self._steps.run(
-            Offered, pupil.place, stage, request, name=stage.__name__, student=pupil.config.id, cycle=cycle
+        return await self._steps.run(
+            kind, pupil.place, stage, request, name=stage.__name__, student=pupil.config.id, cycle=cycle
         )
-        return list(offered.lessons)
 
     async def _criticise(self, pupil: Pupil, cycle: int, skill: str, shown: list[Lesson], count: int) -> list[Lesson]:
         """Let a student attempt items, and the tutor criticise what went wrong."""

@@ -187,6 +187,9 @@ class TuitionConfig(Frozen):
     student's own right answers; ``feedback``: the tutor says what it would have expected at the student's own tokens;
     ``preference``: right answers against wrong ones; ``practice``: the grader's verdict on the student's own
     answers."""
+    pairs: Literal["auto", "grader", "judge"] = "auto"
+    """Who tells a student's better answers from its worse ones: the ``grader``, right from wrong; the tutor's
+    ``judge``, which is asked in both orders; ``auto``: the grader, unless its own word is only a model's opinion."""
     mastery: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Share of right answers from which a skill counts as mastered."""
     ready: Annotated[float, Field(gt=0, lt=1)] = 0.75

@@ -193,6 +193,8 @@ class SkillCard(Frozen):
     examined, to show where learning ends."""
     levels: Annotated[int, Field(ge=1, le=9)] = 1
     """Levels of difficulty, from 1."""
+    rubric: Annotated[str, Field(min_length=1)] | None = None
+    """What counts, in words, where a judge tells two answers apart; None means what the judge's prompt says."""
 
 
 class CurriculumCard(Frozen):

@@ -36,6 +36,7 @@ def choose_methods(
     config: TuitionConfig,
     *,
     tutor: bool = True,
+    judged: bool = False,
     only: LessonKind | None = None,
 ) -> list[Tuition]:
     """Choose how a skill is taught in one cycle, with the reason of each line.
@@ -45,6 +46,7 @@ def choose_methods(
         known: what was found out about it; None if nothing was asked.
         config: how much is taught, and in which ways.
         tutor: whether the tutor may be asked; not where its budget is spent.
+        judged: whether the tutor's judge tells answers apart, because no grader can.
         only: the one kind that the student can learn from; None for one that can learn from all.
     """
     score = known.score if known is not None else 0.0
@@ -54,7 +56,7 @@ def choose_methods(
     if only is not None:
         kinds[only] = (lessons, f"{_PINNED[only]} what its head learns from")
     elif config.methods != "auto":
-        if tutor or config.methods not in _ASKS_THE_TUTOR:
+        if tutor or not (config.methods in _ASKS_THE_TUTOR or (judged and config.methods == "preference")):
             kinds[config.methods] = (lessons, f"{_PINNED[config.methods]} pinned by tuition.methods")
     elif score < _OFTEN_RIGHT:
         some = score >= _SOME_RIGHT
@@ -62,7 +64,12 @@ def choose_methods(
         shown = "not yet safe, so more worked answers" if some else "too little right to build on, so it is shown how"
         kinds["demonstration"] = (lessons - critiques, shown if tutor else f"{shown}, as far as there are any left")
         kinds["critique"] = (critiques, "some right, so its own mistakes can teach it")
-        kinds["self_training"] = (lessons if some else 0, "some right, so its own right answers can teach it")
+        if some and judged and tutor:
+            kinds["preference"] = (lessons, "some right, and the judge says which of its answers are better")
+        else:
+            kinds["self_training"] = (lessons if some else 0, "some right, so its own right answers can teach it")
+    elif judged and tutor:
+        kinds["preference"] = (lessons, "often right, and no grader can say what is better: the judge does")
     else:
         kinds["self_training"] = (lessons, "often right, so its own right answers teach it, and the tutor rests")
     return [Tuition(skill, kind, count, f"{evidence}: {reason}") for kind, (count, reason) in kinds.items() if count]

@@ -40,6 +40,7 @@ def plan(
     material: Sequence[Tuition] = (),
     *,
     tutor: bool = True,
+    judged: bool = False,
     only: LessonKind | None = None,
 ) -> Syllabus:
     """Plan one cycle of one student.
@@ -54,6 +55,7 @@ def plan(
         roll_backs: checkpoints refused in a row; each halves the learning rate and adds to the replay.
         material: lines that may be read from files, where the student is taught their skill, or no skill says when.
         tutor: whether the tutor may be asked; where its budget is spent, all that a student was shown is read again.
+        judged: whether the tutor's judge tells answers apart, because no grader can.
         only: the one kind of lesson that it can learn from; None for one that can learn from all.
     """
     tuition: list[Tuition] = []
@@ -69,7 +71,7 @@ def plan(
                 waiting[name] = f"needs {', '.join(missing)}"
             else:
                 taught.append(name)
-                tuition += choose_methods(name, known.get(name), config, tutor=tutor, only=only)
+                tuition += choose_methods(name, known.get(name), config, tutor=tutor, judged=judged, only=only)
                 tuition += [line for line in material if line.skill == name]
     tuition += [line for line in material if line.skill not in skills]
     if taught or tuition:

@@ -10,11 +10,12 @@ from tft.records import Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tft.config.campaign import TuitionConfig
     from tft.config.cards import GraderConfig
     from tft.ports import Grader
     from tft.records import Item
 
-__all__ = ["grade_attempts", "make_grader"]
+__all__ = ["grade_attempts", "is_judged", "is_opinion", "make_grader"]
 
 _CUT_OFF = Verdict(0.0, "cut off before its end", "length")
 
@@ -26,6 +27,26 @@ def make_grader(config: GraderConfig) -> Grader:
         UserError: with the names that are known.
     """
     return cast("Grader", plugins.load("tft.graders", config.type)(config))
+
+
+def is_opinion(config: GraderConfig) -> bool:
+    """Whether a grader's word is a model's opinion, and not a fact: its class then says ``opinion = True``.
+
+    Raises:
+        UserError: with the names that are known.
+    """
+    return bool(getattr(plugins.load("tft.graders", config.type), "opinion", False))
+
+
+def is_judged(tuition: TuitionConfig, grader: GraderConfig) -> bool:
+    """Whether pairs are told apart by the tutor's judge.
+
+    Raises:
+        UserError: if there is no such grader.
+    """
+    if tuition.methods not in ("auto", "preference") or tuition.pairs == "grader":
+        return False
+    return tuition.pairs == "judge" or is_opinion(grader)
 
 
 def grade_attempts(config: GraderConfig) -> Callable[[Item, str, bool], Verdict]:

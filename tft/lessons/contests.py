@@ -38,10 +38,18 @@ class ContestRequest:
     seed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Contested:
+    """What a student answered to each of some questions."""
+
+    lessons: tuple[Lesson, ...]
+    answers: tuple[tuple[Attempt, ...], ...]
+
+
 def contest(request: ContestRequest) -> Offered:
     """Let a student answer questions several times, and pair what is right with what is wrong."""
     lessons, rejections = [], []
-    for lesson, right, wrong in _answer(request):
+    for lesson, right, wrong in _tell_apart(request):
         if not wrong or not (right or lesson.answer):
             rejections.append(_refuse("preference", lesson, right, wrong))
         else:
@@ -52,7 +60,7 @@ def contest(request: ContestRequest) -> Offered:
 def self_train(request: ContestRequest) -> Offered:
     """Let a student answer questions several times, and keep a right answer to each that it also gets wrong."""
     lessons, rejections = [], []
-    for lesson, right, wrong in _answer(request):
+    for lesson, right, wrong in _tell_apart(request):
         finished = [it for it in right if it.finished]
         if not finished or not wrong:
             rejections.append(_refuse("self_training", lesson, finished, wrong))
@@ -61,17 +69,27 @@ def self_train(request: ContestRequest) -> Offered:
     return Offered(tuple(lessons), tuple(rejections), Usage())
 
 
-def _answer(request: ContestRequest) -> Iterator[tuple[Lesson, list[Attempt], list[Attempt]]]:
-    """Give each question with the student's right answers and its wrong ones, those that can be graded, each once."""
-    grade = grade_attempts(request.grader)
+def answer(request: ContestRequest) -> Contested:
+    """Let a student answer questions several times, and leave it to somebody else to tell its answers apart."""
+    return Contested(request.lessons, tuple(tuple(own) for own in _answer(request)))
+
+
+def _answer(request: ContestRequest) -> Iterator[list[Attempt]]:
+    """Give the student's answers to each question that can be graded, each once."""
     asked = [lesson.item for lesson in request.lessons for _ in range(request.attempts)]
     answers = draft(request.student, asked, Sampling(request.max_tokens, request.temperature, request.seed))
-    for place, lesson in enumerate(request.lessons):
-        own = answers[place * request.attempts : (place + 1) * request.attempts]
-        passed = {
-            it: grade(lesson.item, it.text, it.finished).passed for it in own if it.finished or request.grader.cut_off
-        }
-        yield lesson, [it for it, good in passed.items() if good], [it for it, good in passed.items() if not good]
+    for place in range(0, len(answers), request.attempts):
+        own = {it.text: it for it in answers[place : place + request.attempts] if it.finished or request.grader.cut_off}
+        yield list(own.values())
+
+
+def _tell_apart(request: ContestRequest) -> Iterator[tuple[Lesson, list[Attempt], list[Attempt]]]:
+    """Give each question with the student's right answers and its wrong ones."""
+    grade = grade_attempts(request.grader)
+    for lesson, own in zip(request.lessons, _answer(request), strict=True):
+        passed = [grade(lesson.item, it.text, it.finished).passed for it in own]
+        right, wrong = ([it for it, good in zip(own, passed, strict=True) if good is side] for side in (True, False))
+        yield lesson, right, wrong
 
 
 def _refuse(kind: str, lesson: Lesson, right: Sequence[Attempt], wrong: Sequence[Attempt]) -> Rejection:

@@ -1,10 +1,11 @@
 """Curation: nothing is taught that was not verified, and nothing that is examined.
 
 By kind: a demonstration passes the grader; in a critique the attempt fails and the better attempt passes; in a
-preference the better answer passes and the worse one fails; a verdict agrees with the grader; what is rehearsed passed
-when it was answered; and where the student is to answer itself, an answer of the tutor passes. What material holds that
-the curriculum does not know stands on the user's word, and its lineage says so. Repetitions of the same lesson are
-dropped, except in replay, where they are the point.
+preference the better answer passes and the worse one fails, or a judge prefers it in both orders; a verdict agrees with
+the grader; what is rehearsed passed when it was answered; and where the student is to answer itself, an answer of the
+tutor passes. Where the grader itself is only a model's opinion, the judge's word on a pair is enough. What material
+holds that the curriculum does not know stands on the user's word, and its lineage says so. Repetitions of the same
+lesson are dropped, except in replay, where they are the point.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tft.config.cards import GraderConfig
-from tft.graders import make_grader
+from tft.graders import is_opinion, make_grader
+from tft.lessons.judgements import JUDGE
 from tft.records import Curated, Lesson, Rejection
 
 if TYPE_CHECKING:
@@ -33,11 +35,13 @@ class CurateRequest:
 def curate(request: CurateRequest) -> Curated:
     """Keep the lessons that may be taught, each with the verdicts and filters it passed."""
     grader, held_out = make_grader(request.grader), frozenset(request.held_out)
+    opinion = is_opinion(request.grader)
     kept: list[Lesson] = []
     rejections: list[Rejection] = []
     seen: set[str] = set()
     for lesson in request.lessons:
-        checked = _check(lesson, grader, held_out, seen)
+        judged = lesson.rejected is not None and any(it.grader == JUDGE and it.passed for it in lesson.verdicts)
+        checked = _check(lesson, grader, held_out, seen, judged=judged, by_opinion=judged and opinion)
         if isinstance(checked, Lesson):
             kept.append(checked)
             seen.add(checked.id)
@@ -46,22 +50,24 @@ def curate(request: CurateRequest) -> Curated:
     return Curated(tuple(kept), tuple(rejections))
 
 
-def _check(lesson: Lesson, grader: Grader, held_out: frozenset[str], seen: set[str]) -> Lesson | Rejection:
+def _check(
+    lesson: Lesson, grader: Grader, held_out: frozenset[str], seen: set[str], *, judged: bool, by_opinion: bool
+) -> Lesson | Rejection:
     # What is only practised brings no answer of its own; and some material stands on the user's word.
     trusted = lesson.lineage.trusted and lesson.item.reference is None
     unanswered = lesson.kind == "practice" or (lesson.kind == "verdict" and not lesson.answer)
-    verdicts = () if trusted or unanswered else (grader.grade(lesson.item, lesson.answer),)
+    verdicts = () if trusted or unanswered or by_opinion else (grader.grade(lesson.item, lesson.answer),)
     if not all(verdict.passed for verdict in verdicts):
         return _reject(lesson, "wrong")
     if lesson.attempt is not None and grader.grade(lesson.item, lesson.attempt).passed:
         return _reject(lesson, "right_attempt")
-    if lesson.rejected is not None and not trusted and grader.grade(lesson.item, lesson.rejected).passed:
+    if lesson.rejected is not None and not (trusted or judged) and grader.grade(lesson.item, lesson.rejected).passed:
         return _reject(lesson, "both_right")
     if lesson.item.fingerprint in held_out:
         return _reject(lesson, "leak")
     if lesson.kind != "replay" and lesson.id in seen:
         return _reject(lesson, "duplicate")
-    filters = ("trust" if trusted else "grader", "decontamination", "duplicates")
+    filters = ("trust" if trusted else JUDGE if by_opinion else "grader", "decontamination", "duplicates")
     return replace(lesson, verdicts=(*lesson.verdicts, *verdicts), lineage=replace(lesson.lineage, filters=filters))
 
 

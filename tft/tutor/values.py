@@ -25,10 +25,20 @@ NEEDED: dict[str, tuple[Role, ...]] = {
 """The roles a tutor must take, by ``tuition.methods``."""
 
 
-def roles_asked(methods: str, card: TutorCard) -> tuple[Role, ...]:
+def roles_needed(methods: str, *, judged: bool) -> tuple[Role, ...]:
+    """Give the roles a tutor must take.
+
+    Args:
+        methods: ``tuition.methods``.
+        judged: whether its judge tells a student's answers apart.
+    """
+    return (*NEEDED[methods], "judge") if judged else NEEDED[methods]
+
+
+def roles_asked(methods: str, card: TutorCard, *, judged: bool) -> tuple[Role, ...]:
     """Give the roles a tutor is asked in: those it must take, and for preferences those it can."""
     can_show = methods == "preference" and all(role in card.roles for role in _WRITES)
-    return _WRITES if can_show else NEEDED[methods]
+    return (*(_WRITES if can_show else ()), *roles_needed(methods, judged=judged))
 
 
 def usual_values(skill: str, card: SkillCard, question: str, marker: str | None) -> dict[Role, dict[str, Any]]:
@@ -38,6 +48,7 @@ def usual_values(skill: str, card: SkillCard, question: str, marker: str | None)
                    "taken": []},
         "demonstrator": {"question": question, "title": card.title, "marker": marker},
         "critic": {"question": question, "attempt": question, "marker": marker},
+        "judge": {"question": question, "first": question, "second": question, "rubric": card.rubric},
     }  # fmt: skip
 
 
@@ -58,4 +69,6 @@ def longest_values(
                    "examples": [question] * EXAMPLES_SHOWN, "taken": [question] * TAKEN_SHOWN},
         "demonstrator": {"question": question, "title": title, "marker": marker},
         "critic": {"question": question, "attempt": "0" * attempt, "marker": marker},
+        "judge": {"question": question, "first": "0" * attempt, "second": "0" * attempt,
+                  "rubric": max((skill.rubric or "" for skill in skills.values()), key=len)},
     }  # fmt: skip

@@ -18,10 +18,11 @@ from tft.config.reading import closest, diagnose, read_yaml
 from tft.config.training import DistillationConfig
 from tft.errors import Problem, UserError
 from tft.exams import make_splits, read_suite
+from tft.graders import is_judged
 from tft.library import Library, find_data, gather_tutor, is_file, load_items
 from tft.records import Item
 from tft.tutor.prompts import find_prompt
-from tft.tutor.values import NEEDED
+from tft.tutor.values import roles_needed
 from tft.validation.draft import Draft, Named, collect
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def check_content(draft: Draft, library: Library, problems: list[Problem]) -> Co
     source = _check_curriculum(draft, library, content, problems)
     if source is not None and content.curriculum is not None:
         _check_skills(draft, content, source, problems)
+    _check_roles(draft, content, problems)
     for suite in draft.suites:
         _check_suite(suite, library, content, source, problems)
     sound = not any((it.key or "").startswith("material") for it in problems)
@@ -73,6 +75,22 @@ def check_content(draft: Draft, library: Library, problems: list[Problem]) -> Co
 def engine_of(draft: Draft, content: Content) -> EngineConfig | None:
     """Say how the tutor is to be run; None where neither the config nor a card says it."""
     return draft.config.tutor.engine or (content.tutor.engine if content.tutor is not None else None)
+
+
+def _check_roles(draft: Draft, content: Content, problems: list[Problem]) -> None:
+    """Refuse a tutor that cannot take the roles the campaign needs."""
+    if content.tutor is None:
+        return
+    tuition, curriculum = draft.config.tuition, content.curriculum
+    known = curriculum is not None and curriculum.grader.type in plugins.names("tft.graders")
+    judged = curriculum is not None and known and is_judged(tuition, curriculum.grader)
+    needed = roles_needed(tuition.methods, judged=judged)
+    missing = [role for role in needed if role not in content.tutor.roles]
+    if missing:
+        why = f"tuition.methods: {tuition.methods}" + (" with pairs that a judge tells apart" if judged else "")
+        message = f"lacks the roles {', '.join(missing)}, which {why} asks for"
+        remedy = "tutors/abacus/tutor.yaml shows what a role needs"
+        problems.append(Problem(message, str(content.tutor_path), "roles", remedy=remedy))
 
 
 def _card(model: type[Card], path: Path, problems: list[Problem]) -> tuple[Card | None, dict[str, Any]]:
@@ -107,12 +125,6 @@ def _check_tutor(draft: Draft, library: Library, content: Content, problems: lis
                 continue
             place = Named(str(path), f"roles.{role}.{key}", name)
             problems.append(place.problem("there is no such file below prompts/", "write the template there"))
-    methods = draft.config.tuition.methods
-    missing = [role for role in NEEDED[methods] if role not in content.tutor.roles]
-    if missing:
-        remedy = "tutors/abacus/tutor.yaml shows what a role needs"
-        message = f"lacks the roles {', '.join(missing)}, which tuition.methods: {methods} asks for"
-        problems.append(Problem(message, str(path), "roles", remedy=remedy))
     engine = engine_of(draft, content)
     assert engine is not None
     engines = plugins.names("tft.engines")
@@ -124,6 +136,7 @@ def _check_tutor(draft: Draft, library: Library, content: Content, problems: lis
         if objective.type not in objectives:
             place = Named(draft.file, f"training.objectives.{kind}.type", objective.type)
             problems.append(place.problem("there is no objective of this name", closest(objective.type, objectives)))
+    methods = draft.config.tuition.methods
     if methods == "feedback" and engine.type == "endpoint" and engine.tokenizer is None:
         place = Named(draft.file, "tuition.methods", methods)
         remedy = "name the model's tokenizer in tutor.engine.tokenizer, or take critique"

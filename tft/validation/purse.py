@@ -13,6 +13,7 @@ from jinja2 import TemplateError
 
 from tft.config.campaign import LESSONS_A_BATCH, CampaignConfig
 from tft.errors import PrerequisiteError, Problem
+from tft.graders import is_judged
 from tft.tutor.allowance import cost_of
 from tft.tutor.prompts import compile_prompt, find_prompt, read_prompt
 from tft.tutor.values import longest_values, roles_asked
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tft.config import TutorCard
-    from tft.config.campaign import Price
+    from tft.config.campaign import Price, TuitionConfig
     from tft.config.cards import Role
     from tft.validation.content import Content
     from tft.validation.draft import Draft
@@ -72,7 +73,7 @@ def estimate(
         problems: gets what cannot work.
         warnings: gets what may not.
     """
-    worst = _worst_requests(content, draft.config.tuition.methods, problems)
+    worst = _worst_requests(content, draft.config.tuition, problems)
     tokens = None if worst is None else _calls(draft, content, worst, problems)
     folders = {use.who: use.folder for use in uses}
     lengths = None if worst is None else _lengths(draft.config, content, worst)
@@ -94,15 +95,16 @@ def _lengths(config: CampaignConfig, content: Content, worst: dict[Role, _Use]) 
     return Lengths(row, learned, asked + config.exams.max_tokens)
 
 
-def _worst_requests(content: Content, methods: str, problems: list[Problem]) -> dict[Role, _Use] | None:
+def _worst_requests(content: Content, tuition: TuitionConfig, problems: list[Problem]) -> dict[Role, _Use] | None:
     """Count the tokens one request of each role may use, as the tutor itself counts them before it is asked."""
     card, items = content.tutor, [it for held in content.held.values() for it in held]
     if card is None or not items:
         return None
     question = max((item.question for item in items), key=len)
     marker = content.curriculum.grader.marker if content.curriculum is not None else None
+    judged = content.curriculum is not None and is_judged(tuition, content.curriculum.grader)
     longest = longest_values(content.skills, question, card.longest_attempt, marker)
-    values = {role: longest[role] for role in roles_asked(methods, card)}
+    values = {role: longest[role] for role in roles_asked(tuition.methods, card, judged=judged)}
     worst = {role: _worst_request(card, role, values[role], content.tutor_folders, problems) for role in values}
     known = {role: use for role, use in worst.items() if use is not None}
     return known if len(known) == len(values) else None
@@ -130,10 +132,12 @@ def _worst_request(
 
 
 def _on_own_answers(config: CampaignConfig, content: Content, worst: dict[Role, _Use]) -> _Use:
-    """Estimate what critiques of a skill and cycle may take, and probabilities for students' own tokens."""
+    """Estimate what critiques of a skill and cycle may take, judgements, and probabilities for students' own tokens."""
     lessons, methods = config.tuition.lessons * len(config.students), config.tuition.methods
     share = {"critique": 1.0, "auto": config.tuition.critiques}.get(methods, 0.0)
     used = worst["critic"] * round(lessons * share) if share else _Use(0, 0, 0)
+    if "judge" in worst:
+        used += worst["judge"] * (2 * lessons)
     if methods != "feedback":
         return used
     question = max((len(it.question) for held in content.held.values() for it in held), default=0)

@@ -90,6 +90,18 @@ def test_the_more_is_right_the_less_the_tutor_is_asked() -> None:
     assert next(line.reason for line in never.tuition if line.skill == "short").startswith("never asked")
 
 
+def test_where_only_a_judge_can_say_what_is_better_it_is_asked() -> None:
+    judged = {
+        score: kinds(plan("ada", 1, SKILLS, known(facts=100, short=score), CONFIG, judged=True), "short")
+        for score in (24, 25, 60)
+    }
+    assert judged[24] == {"demonstration": 1000}
+    assert judged[25] == {"demonstration": 750, "critique": 250, "preference": 1000}
+    assert judged[60] == {"preference": 800}
+    alone = plan("ada", 2, SKILLS, known(facts=100, short=60), CONFIG, judged=True, tutor=False)
+    assert kinds(alone, "short") == {"self_training": 800}
+
+
 METHODS = ("demonstration", "critique", "self_training", "feedback", "preference", "practice")
 
 
