@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tft.config.adapters import HeadAdapter
-from tft.curriculum import Evidence, estimate, mean_score, plan, reflect
+from tft.curriculum import estimate, mean_score, plan
 from tft.exams.examiner import SitRequest, sit
 from tft.exams.self_correction import CorrectRequest, correct
+from tft.gate import Gate
 from tft.lessons import CurateRequest, curate
 from tft.pupil import Pupil
 from tft.records import Checkpoint, Curated, Sitting
@@ -58,6 +58,7 @@ class Campaign:
         self._shelf = Shelf(prepared, self._held_out, steps, self._out_of_time)
         self._stock = Stock(prepared, steps)
         self._teaching = Teaching(prepared, self._held_out, steps, self._shelf, self._stock, self._practise)
+        self._gate = Gate(prepared, self._held_out, steps, self._sit)
         self._tutor_for_students = steps.reach(prepared.tutor)
         self._taught = [name for name, skill in prepared.skills.items() if skill.role == "taught"]
         self.pupils = [Pupil(config, ref) for config, ref in zip(self._config.students, prepared.students, strict=True)]
@@ -158,7 +159,7 @@ class Campaign:
                 Checkpoint, pupil.place, train, request, name="train", student=pupil.config.id, cycle=cycle,
                 workers=request.config.workers,
             )  # fmt: skip
-            await self._judge(pupil, cycle, request, checkpoint)
+            await self._gate.judge(pupil, cycle, request, checkpoint)
             return
         together = ClassRequest(tuple(request for _, request in group))
         found = await self._steps.run(
@@ -167,26 +168,7 @@ class Campaign:
         for (pupil, _), checkpoint in zip(group, found.checkpoints, strict=True):
             self._steps.note(checkpoint, name="train", student=pupil.config.id, cycle=cycle)
         judged = zip(group, found.checkpoints, strict=True)
-        await asyncio.gather(*(self._judge(pupil, cycle, request, it) for (pupil, request), it in judged))
-
-    async def _judge(self, pupil: Pupil, cycle: int, request: TrainRequest, checkpoint: Checkpoint) -> None:
-        """Examine what was learned, and decide whether it was worth keeping."""
-        candidate = replace(pupil.ref, checkpoint_path=request.folder_path, digest=checkpoint.digest)
-        check = await self._sit(pupil, candidate, "check", cycle, self._prepared.splits.items["check"])
-        decision = reflect(
-            pupil.config.id,
-            cycle,
-            self._prepared.skills,
-            Evidence(pupil.check, check, tuple(pupil.history)),
-            self._config.tuition,
-        )
-        self._steps.note(decision, name="reflect", student=pupil.config.id, cycle=cycle)
-        if decision.promoted:
-            pupil.ref, pupil.check, pupil.roll_backs = candidate, check, 0
-        else:
-            pupil.roll_backs += 1
-        pupil.history.append(mean_score(estimate([pupil.check]), self._taught))
-        pupil.stop = decision.stop
+        await asyncio.gather(*(self._gate.judge(pupil, cycle, request, it) for (pupil, request), it in judged))
 
     async def _practise(self, pupil: Pupil, cycle: int, skill: str, items: tuple[Item, ...]) -> Sitting:
         return await self._sit(pupil, pupil.ref, f"practice {skill}", cycle, items, name="practise")

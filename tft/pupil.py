@@ -38,6 +38,13 @@ class Pupil:
         """Where its stages run."""
         return f"student/{self.config.id}"
 
+    def strike(self, refused: Iterable[str]) -> None:
+        """Take lessons out of its notebook, by their ids."""
+        gone = set(refused)
+        self.notebook = {
+            skill: [lesson for lesson in page if lesson.id not in gone] for skill, page in self.notebook.items()
+        }
+
     def remember(self, lessons: Iterable[Lesson]) -> None:
         """Write lessons into its notebook; what it was taught on a question it knows already is not another."""
         asked = {lesson.item.question for page in self.notebook.values() for lesson in page}

@@ -88,7 +88,7 @@ class Sitting:
     """One student's answers to one set of items, in the order of the items."""
 
     exam: str
-    """``probe``, ``check``, ``final`` or the name of a whole exam."""
+    """``probe``, ``check``, ``trained``, ``final`` or the name of a whole exam."""
     answers: tuple[Answered, ...]
     sat: bool = True
     reason: str | None = None
@@ -283,6 +283,8 @@ class Decision:
     promoted: bool
     reason: str
     stop: StopReason | None
+    findings: tuple[str, ...] = ()
+    """What went wrong, each with its name: forgetting, overfitting, reward hacking, a leak, wrong lessons."""
 
 
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}

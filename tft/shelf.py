@@ -1,7 +1,8 @@
 """The shelf: demonstrations by skill, made once and read by every student that needs them.
 
-A shelf grows batch by batch. What stands on it does not depend on who asked first, so the students of a roster
-share what the tutor was paid for once.
+A shelf grows batch by batch. Under ``methods: auto`` the tutor writes the questions while most of them are new; once it
+repeats itself, the curriculum draws them, and it is paid for answers only. What stands on a shelf does not depend on
+who asked first, so the students of a roster share what the tutor was paid for once.
 """
 
 from __future__ import annotations
@@ -25,10 +26,16 @@ _EXHAUSTED = 0.15
 """Share of lessons in a batch below which a skill is asked out: what is new then costs several times its price."""
 
 
+_REPEATS = 0.75
+"""Share of lessons in a batch below which the tutor repeats itself, and the curriculum draws the questions instead."""
+
+
 @dataclass
 class _Row:
     lessons: list[Lesson] = field(default_factory=list)
     batches: int = 0
+    drawn: bool = False
+    """Whether the curriculum draws its questions."""
     exhausted: bool = False
 
 
@@ -49,6 +56,7 @@ class Shelf:
         self._held_out = held_out
         self._steps = steps
         self._out_of_time = out_of_time
+        self._draws = prepared.config.tuition.methods == "auto"
         self._rows = {skill: _Row() for skill in prepared.skills}
         self.used = Usage()
         """What the tutor was asked for, by this shelf and by critiques."""
@@ -99,6 +107,7 @@ class Shelf:
             held_out=self._held_out,
             seed=self._prepared.config.seed,
             allowance=self.allowance(),
+            drawn=row.drawn,
         )
         try:
             offered = await self._steps.run(Offered, "tutor", demonstrate, request, name="teach")
@@ -107,5 +116,9 @@ class Shelf:
             return
         row.lessons += offered.lessons
         row.batches += 1
-        row.exhausted = len(offered.lessons) < _EXHAUSTED * LESSONS_A_BATCH
+        new = len(offered.lessons) / LESSONS_A_BATCH
+        if self._draws and not row.drawn:
+            row.drawn = new < _REPEATS
+        else:
+            row.exhausted = new < _EXHAUSTED
         self.used += offered.usage

@@ -138,5 +138,5 @@ def describe(result: Any) -> str:
                     if name.startswith("loss ") or name in ("reward", "graded")]  # fmt: skip
             return ", ".join((f"{result.trained_tokens} tokens", *told))
         case Decision():
-            return result.reason
+            return "; ".join((result.reason, *result.findings))
     return ""

@@ -41,10 +41,15 @@ class FakeSteps:
         return Offered(lessons, (), Usage(prompt=4 * size, completion=6 * size, requests=size))
 
 
-def make(steps: FakeSteps, tokens: int | None = None, out_of_time: Callable[[], bool] = lambda: False) -> Shelf:
+def make(
+    steps: FakeSteps, tokens: int | None = None, out_of_time: Callable[[], bool] = lambda: False,
+    methods: str = "demonstration",
+) -> Shelf:  # fmt: skip
     budget = BudgetConfig(tutor_tokens=tokens, hours=2)
     prepared = SimpleNamespace(
-        config=SimpleNamespace(budget=budget, seed=7, tutor=TutorUse(use="abacus")),
+        config=SimpleNamespace(
+            budget=budget, seed=7, tutor=TutorUse(use="abacus"), tuition=SimpleNamespace(methods=methods)
+        ),
         tutor_card=SimpleNamespace(price=None),
         skills=SKILLS,
         tutor="abacus",
@@ -106,6 +111,20 @@ def test_who_asks_first_changes_nothing() -> None:
     take(one, 0, 10)
     take(other, BATCH, 10)
     assert take(one, 0, 2 * BATCH) == take(other, 0, 2 * BATCH)
+
+
+@pytest.mark.parametrize(("methods", "drawn"), [("auto", [False, False, True, True]), ("critique", [False] * 4)])
+def test_a_tutor_that_repeats_itself_answers_what_the_curriculum_draws(methods: str, drawn: list[bool]) -> None:
+    steps = FakeSteps(BATCH * 3 // 4, BATCH * 3 // 4 - 1, BATCH, BATCH)
+    take(make(steps, methods=methods), 0, 3 * BATCH)
+    assert [request.drawn for request in steps.asked] == drawn
+
+
+def test_a_skill_is_asked_out_only_when_nothing_can_be_drawn_either() -> None:
+    steps = FakeSteps(3, 100, 5)
+    shelf = make(steps, methods="auto")
+    assert len(take(shelf, 0, 500)) == 108
+    assert [request.drawn for request in steps.asked] == [False, True, True]
 
 
 def test_a_batch_with_next_to_nothing_new_exhausts_the_skill() -> None:

@@ -34,6 +34,7 @@ def choose_methods(
     skill: str,
     known: Mastery | None,
     config: TuitionConfig,
+    roll_backs: int = 0,
     *,
     tutor: bool = True,
     judged: bool = False,
@@ -45,6 +46,7 @@ def choose_methods(
         skill: its name.
         known: what was found out about it; None if nothing was asked.
         config: how much is taught, and in which ways.
+        roll_backs: checkpoints refused in a row; a skill then counts as not yet safe, and is shown again.
         tutor: whether the tutor may be asked; not where its budget is spent.
         judged: whether the tutor's judge tells answers apart, because no grader can.
         only: the one kind that the student can learn from; None for one that can learn from all.
@@ -58,10 +60,11 @@ def choose_methods(
     elif config.methods != "auto":
         if tutor or not (config.methods in _ASKS_THE_TUTOR or (judged and config.methods == "preference")):
             kinds[config.methods] = (lessons, f"{_PINNED[config.methods]} pinned by tuition.methods")
-    elif score < _OFTEN_RIGHT:
+    elif score < _OFTEN_RIGHT or (roll_backs and tutor):
         some = score >= _SOME_RIGHT
         critiques = round(lessons * config.critiques) if some and tutor else 0
-        shown = "not yet safe, so more worked answers" if some else "too little right to build on, so it is shown how"
+        safe = "taught in another way after a roll-back" if roll_backs else "not yet safe"
+        shown = f"{safe}, so more worked answers" if some else "too little right to build on, so it is shown how"
         kinds["demonstration"] = (lessons - critiques, shown if tutor else f"{shown}, as far as there are any left")
         kinds["critique"] = (critiques, "some right, so its own mistakes can teach it")
         if some and judged and tutor:

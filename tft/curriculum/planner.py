@@ -71,7 +71,9 @@ def plan(
                 waiting[name] = f"needs {', '.join(missing)}"
             else:
                 taught.append(name)
-                tuition += choose_methods(name, known.get(name), config, tutor=tutor, judged=judged, only=only)
+                tuition += choose_methods(
+                    name, known.get(name), config, roll_backs, tutor=tutor, judged=judged, only=only
+                )  # fmt: skip
                 tuition += [line for line in material if line.skill == name]
     tuition += [line for line in material if line.skill not in skills]
     if taught or tuition:

@@ -1,23 +1,22 @@
 """Reflection: was the cycle worth keeping, and should there be another?
 
 The gate compares the candidate with the last promoted checkpoint on the same check items. A checkpoint is refused
-if the mean over the taught skills fell, or if a skill fell by more than its bound and the paired interval says
-that this is no accident.
+if the mean over the taught skills fell, if a skill fell by more than its bound and the paired interval says that this
+is no accident, or if it was taught what the exams ask.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tft.curriculum.findings import name_forgetting, name_leak, name_overfitting, name_reward_hacking
 from tft.curriculum.mastery import estimate, mastered, mean_score
 from tft.records import Decision, Sitting, StopReason
 from tft.statistics import paired_difference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tft.config.campaign import TuitionConfig
     from tft.config.cards import SkillCard
 
@@ -36,6 +35,12 @@ class Evidence:
     """The check of the candidate."""
     history: Sequence[float]
     """Mean over the taught skills after each earlier cycle, the state before the first at its head."""
+    trained: Sitting = field(default_factory=lambda: Sitting("trained", ()))
+    """The candidate's answers to a sample of what it was trained on."""
+    leaked: Sequence[str] = ()
+    """Questions of exams that it was trained on."""
+    measures: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """What training told of itself; see ``Checkpoint``."""
 
 
 def reflect(
@@ -48,11 +53,20 @@ def reflect(
     known = estimate([evidence.after])
     mean_after = mean_score(known, taught)
     losses = _losses(kept, evidence, config.max_drop)
-    promoted = not losses and mean_after >= mean_before
-    if promoted:
+    promoted = not losses and not evidence.leaked and mean_after >= mean_before
+    before = {skill: it.score for skill, it in estimate([evidence.before]).items()}
+    findings = (
+        *name_leak(evidence.leaked),
+        *name_forgetting(list(losses), before, config.mastery),
+        *name_overfitting(evidence.trained, evidence.after),
+        *name_reward_hacking(evidence.measures),
+    )
+    if evidence.leaked:
+        reason = f"rolled back: {len(evidence.leaked)} lessons ask what the exams ask"
+    elif promoted:
         reason = f"the mean of the taught skills went from {mean_before:.1%} to {mean_after:.1%}, and none fell"
     elif losses:
-        reason = "rolled back: " + "; ".join(losses)
+        reason = "rolled back: " + "; ".join(losses.values())
     else:
         reason = f"rolled back: the mean of the taught skills fell from {mean_before:.1%} to {mean_after:.1%}"
     stop: StopReason | None = None
@@ -61,11 +75,12 @@ def reflect(
         stop = "mastery"
     elif len(means) > config.patience and means[-1] - means[-1 - config.patience] < _PROGRESS:
         stop = "plateau"
-    return Decision(student, cycle, promoted, reason, stop)
+    return Decision(student, cycle, promoted, reason, stop, findings)
 
 
-def _losses(skills: Sequence[str], evidence: Evidence, most: float) -> list[str]:
-    found = []
+def _losses(skills: Sequence[str], evidence: Evidence, most: float) -> dict[str, str]:
+    """Tell of the skills that fell beyond their bound."""
+    found = {}
     for skill in skills:
         before, after = (
             [answer.verdict.passed for answer in sitting.answers if answer.attempt.item.skill == skill]
@@ -73,5 +88,5 @@ def _losses(skills: Sequence[str], evidence: Evidence, most: float) -> list[str]
         )
         change, _, high = paired_difference(before, after)
         if change < -most - _ROUNDING and high < 0:
-            found.append(f"{skill} fell by {-change:.1%} (at least {-high:.1%} at 95 %)")
+            found[skill] = f"{skill} fell by {-change:.1%} (at least {-high:.1%} at 95 %)"
     return found

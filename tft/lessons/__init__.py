@@ -2,7 +2,7 @@
 
 from tft.lessons.contests import Contested, ContestRequest, answer, contest, self_train
 from tft.lessons.critiques import CritiqueRequest, criticise
-from tft.lessons.curation import CurateRequest, curate
+from tft.lessons.curation import Audited, CurateRequest, audit, curate
 from tft.lessons.demonstrations import DemonstrationRequest, demonstrate
 from tft.lessons.items import draw_items, unanswered
 from tft.lessons.judgements import JudgeRequest, judge
@@ -10,6 +10,7 @@ from tft.lessons.own_work import FeedbackRequest, for_own_work, promise_feedback
 from tft.lessons.replay import ReplayRequest, rehearse, review
 
 __all__ = [
+    "Audited",
     "ContestRequest",
     "Contested",
     "CritiqueRequest",
@@ -19,6 +20,7 @@ __all__ = [
     "JudgeRequest",
     "ReplayRequest",
     "answer",
+    "audit",
     "contest",
     "criticise",
     "curate",

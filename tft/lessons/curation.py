@@ -32,6 +32,15 @@ class CurateRequest:
     """Fingerprints of items that may not be taught; see ``Splits.fingerprints``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What did not pass when it was verified once more."""
+
+    refused: tuple[str, ...]
+    """Ids of the lessons."""
+    rejections: tuple[Rejection, ...]
+
+
 def curate(request: CurateRequest) -> Curated:
     """Keep the lessons that may be taught, each with the verdicts and filters it passed."""
     grader, held_out = make_grader(request.grader), frozenset(request.held_out)
@@ -48,6 +57,13 @@ def curate(request: CurateRequest) -> Curated:
         else:
             rejections.append(checked)
     return Curated(tuple(kept), tuple(rejections))
+
+
+def audit(request: CurateRequest) -> Audited:
+    """Verify lessons that were taught once more, and name those that should not have been."""
+    found = curate(request)
+    kept = {lesson.id for lesson in found.kept}
+    return Audited(tuple({it.id: None for it in request.lessons if it.id not in kept}), found.rejections)
 
 
 def _check(

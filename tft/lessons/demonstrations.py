@@ -1,7 +1,8 @@
 """Demonstrations: the tutor writes items for a skill and answers them with its work shown.
 
-A request makes one batch of a skill's shelf. Batches are numbered and each knows what stands on the shelf before
-it, so that students who need the same skill read the same lessons, and the tutor is asked once.
+Where it mostly repeats itself, the curriculum draws the items, and the tutor is paid for its answers alone. A request
+makes one batch of a skill's shelf. Batches are numbered and each knows what stands on the shelf before it, so that
+students who need the same skill read the same lessons, and the tutor is asked once.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ import random
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tft.config.campaign import EXAMPLES_SHOWN, TAKEN_SHOWN
+from tft.lessons.items import draw_items
 from tft.library import load_items
-from tft.records import Example, Item, Lesson, Lineage, Offered, Rejection, digest, make_seed
+from tft.records import Example, Item, Lesson, Lineage, Offered, Rejection, Usage, digest, make_seed
 from tft.tutor import Allowance, Answers, Tutor, TutorRef, open_tutor
+
+if TYPE_CHECKING:
+    from tft.config.cards import Role
 
 _DRAWS = 500
 
@@ -44,10 +49,12 @@ class DemonstrationRequest:
     seed: int
     allowance: Allowance
     """What it may spend on the tutor."""
+    drawn: bool = False
+    """Whether the curriculum draws the items, and not the tutor."""
 
 
 def demonstrate(request: DemonstrationRequest) -> Offered:
-    """Let the tutor write items and work them.
+    """Let the tutor write items, unless they are to be drawn, and work them.
 
     Questions that are unreadable, off the skill, held out, or on the shelf already are dropped before anybody
     pays for their answers.
@@ -57,10 +64,8 @@ def demonstrate(request: DemonstrationRequest) -> Offered:
     """
     tutor = open_tutor(request.tutor)
     seed = make_seed([request.seed, request.skill, request.number])
-    orders = _orders(request, random.Random(seed))
-    written = tutor.ask("author", orders, seed, request.allowance)
-    items, rejections = _read_items(written, request)
-    left = request.allowance.after(written.usage)
+    items, rejections, usage, calls = _draw(request, seed) if request.drawn else _write(tutor, request, seed)
+    left = request.allowance.after(usage)
     asked = [{"question": it.question, "title": request.title, "marker": request.marker} for it in items]
     worked = tutor.ask("demonstrator", asked, 0, left)
     lessons = []
@@ -68,8 +73,24 @@ def demonstrate(request: DemonstrationRequest) -> Offered:
         if fields is None:
             rejections.append(Rejection("demonstration", request.skill, reason, f"{item.question} → {text}"))
         else:
-            lessons.append(_lesson(item, fields["work"], tutor, (written.key, worked.key)))
-    return Offered(tuple(lessons), tuple(rejections), written.usage + worked.usage)
+            lessons.append(_lesson(item, fields["work"], tutor, (*calls, worked.key)))
+    return Offered(tuple(lessons), tuple(rejections), usage + worked.usage)
+
+
+def _draw(request: DemonstrationRequest, seed: int) -> tuple[list[Item], list[Rejection], Usage, tuple[str, ...]]:
+    """Let the curriculum draw items; fewer where there are no more."""
+    source, held_out = load_items(Path(request.items_path)), frozenset(request.held_out)
+    items = draw_items(source, request.skill, request.size, held_out, str(seed), frozenset(request.known))
+    return items, [], Usage(), ()
+
+
+def _write(
+    tutor: Tutor, request: DemonstrationRequest, seed: int
+) -> tuple[list[Item], list[Rejection], Usage, tuple[str, ...]]:
+    """Let the tutor write items, and keep those that can be used."""
+    written = tutor.ask("author", _orders(request, random.Random(seed)), seed, request.allowance)
+    items, rejections = _read_items(written, request)
+    return items, rejections, written.usage, (written.key,)
 
 
 def _orders(request: DemonstrationRequest, rng: random.Random) -> list[dict[str, Any]]:
@@ -127,6 +148,10 @@ def _read_items(written: Answers, request: DemonstrationRequest) -> tuple[list[I
     return items, rejections
 
 
+def _asked(item: Item) -> tuple[Role, ...]:
+    return ("author", "demonstrator") if item.source == "tutor" else ("demonstrator",)
+
+
 def _lesson(item: Item, work: str, tutor: Tutor, calls: tuple[str, ...]) -> Lesson:
     return Lesson(
         id=digest(["demonstration", item.question, work, tutor.fingerprint]),
@@ -137,7 +162,7 @@ def _lesson(item: Item, work: str, tutor: Tutor, calls: tuple[str, ...]) -> Less
         lineage=Lineage(
             source=tutor.card.tutor,
             model=tutor.fingerprint,
-            prompts={role: tutor.version(role) for role in ("author", "demonstrator")},
+            prompts={role: tutor.version(role) for role in _asked(item)},
             calls=calls,
         ),
     )

@@ -16,8 +16,19 @@ _PATIENCE = 2_000
 """Questions in a row that are known or held out, after which a skill is drawn empty."""
 
 
-def draw_items(source: ItemSource, skill: str, count: int, held_out: Collection[str], seed: str) -> list[Item]:
-    """Draw different items of a skill; fewer where there are no more."""
+def draw_items(
+    source: ItemSource, skill: str, count: int, held_out: Collection[str], seed: str, known: Collection[str] = ()
+) -> list[Item]:
+    """Draw different items of a skill; fewer where there are no more.
+
+    Args:
+        source: the curriculum's.
+        skill: its name.
+        count: how many.
+        held_out: fingerprints that may not be taught.
+        seed: decides which.
+        known: questions that are not drawn again.
+    """
     found: dict[str, Item] = {}
     misses = 0
     for question in source.draw(skill, random.Random(seed)):
@@ -25,7 +36,7 @@ def draw_items(source: ItemSource, skill: str, count: int, held_out: Collection[
             break
         fingerprint = source.fingerprint(question)
         classified = source.classify(question)
-        if question in found or fingerprint in held_out or classified is None:
+        if question in found or question in known or fingerprint in held_out or classified is None:
             misses += 1
             if misses > _PATIENCE:
                 break

@@ -39,10 +39,12 @@ _COUNTED: tuple[LessonKind, ...] = (
     "demonstration", "critique", "confirmation", "self_training", "preference", "verdict", "practice", "replay",
 )  # fmt: skip
 """Kinds of lesson that the report counts."""
+_TUTORED = ("teach", "criticise", "judge")
+"""Stages that a tutor is paid for at once; what it is asked for in training, its checkpoint says."""
 _STAGES = {
-    "tutor": ("teach", "criticise", "promise"),
+    "tutor": (*_TUTORED, "promise"),
     "train": ("train", "classroom"),
-    "examine": ("examine", "practise", "contest", "self_train", "rehearse"),
+    "examine": ("examine", "practise", "contest", "answer", "self_train", "rehearse"),
 }
 
 
@@ -50,7 +52,7 @@ def build_report(ledger: Ledger) -> dict[str, Any]:
     """Build the report of a run from its ledger; see the design for its keys."""
     setting = ledger.fact("setting")
     students = [_Student(ledger, setting, it).report() for it in setting["config"]["students"]]
-    usage = sum((offered.usage for offered in _offers(ledger, "teach", "criticise")), Usage())
+    usage = sum((offered.usage for offered in _offers(ledger, *_TUTORED)), Usage())
     usage += sum((load(Checkpoint, step.result).usage for step in ledger.steps("train")), Usage())
     busy = ledger.busy_seconds()
     return {
@@ -245,6 +247,7 @@ class _Student:
                 "measures": {name: list(ends) for name, ends in checkpoint.measures.items()} if checkpoint else {},
                 "promoted": decision.promoted if decision else None,
                 "decision": decision.reason if decision else None,
+                "findings": list(decision.findings) if decision else [],
             }
 
 
@@ -320,7 +323,7 @@ def _offers(ledger: Ledger, *stages: str) -> Iterator[Offered]:
 def _curation(ledger: Ledger) -> dict[str, Any]:
     """Count what was offered, kept and rejected, over all students and over the items the tutor wrote."""
     kept = 0
-    offers = _offers(ledger, "material", "teach", "criticise", "rehearse")
+    offers = _offers(ledger, "material", *_TUTORED, "rehearse")
     rejections = [it for offered in offers for it in offered.rejections]
     for step in ledger.steps("curate"):
         curated = load(Curated, step.result)
@@ -365,7 +368,7 @@ def _example(lesson: Lesson, student: str, cycle: int) -> dict[str, Any]:
 
 def _prompts(ledger: Ledger) -> dict[str, str]:
     found: dict[str, str] = {}
-    for offered in _offers(ledger, "teach", "criticise"):
+    for offered in _offers(ledger, *_TUTORED):
         for lesson in offered.lessons[:1]:
             found |= lesson.lineage.prompts
     return dict(sorted(found.items()))

@@ -40,6 +40,12 @@ def _lost(report: dict[str, Any]) -> list[str]:
         if refused:
             noun = "cycle" if len(refused) == 1 else "cycles"
             found.append(f"What {name} learned in {noun} {words.listed(refused)} was rolled back.")
+        named = map(mapping, student.get("cycles") or [])
+        found += [
+            f"In cycle {cycle.get('cycle')}, {name}: {finding}."
+            for cycle in named
+            for finding in cycle.get("findings") or []
+        ]
     return found
 
 

@@ -102,3 +102,40 @@ def test_what_was_rolled_back_counts_as_no_progress() -> None:
 def test_sittings_that_are_not_of_the_same_items_are_refused() -> None:
     with pytest.raises(ValueError, match="cannot be paired"):
         decide(sitting(add="11"), sitting(add="1"))
+
+
+def test_what_was_trained_on_the_exam_is_refused_however_good_it_is() -> None:
+    evidence = Evidence(check(add=10), check(add=100, sub=100), (0.05,), leaked=("1+1", "2+2", "3+3", "4+4"))
+    decision = reflect("ada", 1, SKILLS, evidence, CONFIG)
+    assert not decision.promoted
+    assert decision.reason == "rolled back: 4 lessons ask what the exams ask"
+    assert decision.findings[0].startswith("leak: 4 lessons ask what the exams ask (1+1, 2+2, 3+3 …)")
+
+
+def test_what_was_mastered_and_fell_is_called_forgetting() -> None:
+    assert decide(check(add=92, sub=0), check(add=60, sub=80)).findings == (
+        "catastrophic forgetting: add had been mastered",
+    )
+    assert decide(check(add=80, sub=0), check(add=40, sub=90)).findings == ()
+
+
+@pytest.mark.parametrize(("right", "named"), [(31, False), (32, True)])
+def test_what_was_learned_by_heart_is_called_overfitting(right: int, named: bool) -> None:
+    trained = sitting("trained", add="1" * right + "0" * (32 - right))
+    evidence = Evidence(check(add=10, facts=0), check(add=71, facts=0), (0.05,), trained=trained)
+    findings = reflect("ada", 1, SKILLS, evidence, CONFIG).findings
+    assert [it.partition(":")[0] for it in findings] == ["overfitting"] * named
+
+
+@pytest.mark.parametrize(("reward", "graded", "named"), [
+    ((0.2, 0.9), (0.5, 0.4), True),
+    ((0.2, 0.9), (0.5, 0.46), False),  # an accident
+    ((0.9, 0.2), (0.5, 0.4), False),   # nothing was gained by it
+])  # fmt: skip
+def test_a_reward_that_rises_while_the_grader_falls_is_called_hacked(
+    reward: tuple[float, float], graded: tuple[float, float], named: bool
+) -> None:
+    evidence = Evidence(check(), check(), (0.0,), measures={"reward": reward, "graded": graded})
+    findings = reflect("ada", 1, SKILLS, evidence, CONFIG).findings
+    assert [it.partition(":")[0] for it in findings] == ["reward hacking"] * named
+    assert reflect("ada", 1, SKILLS, Evidence(check(), check(), (0.0,)), CONFIG).findings == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,19 @@ def test_only_new_items_of_the_skill_are_worked(script: Scripted) -> None:
     assert lesson.lineage.source == "abacus"
     assert set(lesson.lineage.prompts) == {"author", "demonstrator"}
     assert len(lesson.lineage.calls) == 2
+
+
+def test_items_that_are_drawn_are_new_and_cost_their_answers_only(script: Scripted) -> None:
+    script.calls = [["7+8=15 2+5+1=8 #85"] * 8]
+    offered = demonstrate(replace(request(8, held_out=("58+41",)), drawn=True))
+    (asked,) = script.asked
+    assert len(asked) == 8
+    assert "11+22" not in asked
+    assert [lesson.item.question for lesson in offered.lessons] == asked
+    assert {(it.item.source, it.item.skill, *it.lineage.prompts) for it in offered.lessons} == {
+        ("curriculum", "add_2", "demonstrator")
+    }
+    assert offered.usage.requests == 8
 
 
 def test_work_that_cannot_be_read_is_refused_with_its_text(script: Scripted) -> None:

@@ -1,0 +1,91 @@
+"""The gate: whether what a student learned in a cycle becomes the student, and what went wrong where it does not.
+
+A candidate sits the check. It also answers a sample of what it was just taught: who knows that much better than the
+check has learned by heart. A cycle that is refused is looked into: its lessons are verified once more, and what does
+not pass is never taught again.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tft.curriculum import Evidence, estimate, mean_score, reflect
+from tft.curriculum.findings import name_wrong_lessons
+from tft.lessons import Audited, CurateRequest, audit
+from tft.records import Sitting
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from tft.preparation import Prepared
+    from tft.pupil import Pupil
+    from tft.records import Checkpoint, Decision, Item, Lesson
+    from tft.steps import Steps
+    from tft.student import StudentRef
+    from tft.training import TrainRequest
+
+    Sit = Callable[[Pupil, StudentRef, str, int, tuple[Item, ...]], Awaitable[Sitting]]
+
+_SAMPLE = 16
+"""Lessons a skill that a candidate is asked again."""
+
+
+class Gate:
+    """Promotes checkpoints, or rolls them back.
+
+    Args:
+        prepared: the campaign.
+        held_out: fingerprints that may not be taught.
+        steps: runs the stages.
+        sit: lets a student sit an exam.
+    """
+
+    def __init__(self, prepared: Prepared, held_out: tuple[str, ...], steps: Steps, sit: Sit) -> None:
+        self._prepared = prepared
+        self._held_out = held_out
+        self._not_taught = frozenset(held_out)
+        self._steps = steps
+        self._sit = sit
+        self._taught = [name for name, skill in prepared.skills.items() if skill.role == "taught"]
+
+    async def judge(self, pupil: Pupil, cycle: int, request: TrainRequest, checkpoint: Checkpoint) -> None:
+        """Examine what was learned, and decide whether it was worth keeping."""
+        candidate = replace(pupil.ref, checkpoint_path=request.folder_path, digest=checkpoint.digest)
+        check = await self._sit(pupil, candidate, "check", cycle, self._prepared.splits.items["check"])
+        sample = self._sample(pupil, cycle, request.lessons)
+        evidence = Evidence(
+            pupil.check, check, tuple(pupil.history),
+            trained=await self._sit(pupil, candidate, "trained", cycle, sample) if sample else Sitting("trained", ()),
+            leaked=[it.item.question for it in request.lessons if it.item.fingerprint in self._not_taught],
+            measures=checkpoint.measures,
+        )  # fmt: skip
+        decision = reflect(pupil.config.id, cycle, self._prepared.skills, evidence, self._prepared.config.tuition)
+        if decision.promoted:
+            pupil.ref, pupil.check, pupil.roll_backs = candidate, check, 0
+        else:
+            decision = await self._look_into(pupil, cycle, request.lessons, decision)
+            pupil.roll_backs += 1
+        self._steps.note(decision, name="reflect", student=pupil.config.id, cycle=cycle)
+        pupil.history.append(mean_score(estimate([pupil.check]), self._taught))
+        pupil.stop = decision.stop
+
+    async def _look_into(self, pupil: Pupil, cycle: int, lessons: tuple[Lesson, ...], decision: Decision) -> Decision:
+        """Verify the lessons of a cycle once more, and strike out those that do not pass."""
+        request = CurateRequest(lessons, self._prepared.curriculum.grader, self._held_out)
+        found = await self._steps.run(
+            Audited, pupil.place, audit, request, name="audit", student=pupil.config.id, cycle=cycle
+        )
+        pupil.strike(found.refused)
+        return replace(decision, findings=(*decision.findings, *name_wrong_lessons(found.rejections, len(lessons))))
+
+    def _sample(self, pupil: Pupil, cycle: int, lessons: Sequence[Lesson]) -> tuple[Item, ...]:
+        """Pick questions that were just taught, at random; none whose answer nobody here can check."""
+        by_skill: dict[str, dict[str, Item]] = {}
+        for lesson in lessons:
+            if lesson.kind not in ("replay", "practice") and not lesson.lineage.trusted and not lesson.asked:
+                by_skill.setdefault(lesson.item.skill, {})[lesson.item.question] = lesson.item
+        rng = random.Random(self._prepared.seed("trained", pupil.config.id, cycle))
+        pages = [list(page.values()) for page in by_skill.values()]
+        return tuple(it for page in pages for it in rng.sample(page, min(_SAMPLE, len(page))))
