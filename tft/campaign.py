@@ -15,8 +15,9 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from tft import plugins
 from tft.config.adapters import HeadAdapter
-from tft.curriculum import estimate, mean_score, plan
+from tft.curriculum import Standing, estimate, mean_score
 from tft.exams.examiner import SitRequest, sit
 from tft.exams.self_correction import CorrectRequest, correct
 from tft.gate import Gate
@@ -30,6 +31,7 @@ from tft.training import ClassRequest, ClassResult, TrainRequest, seat, train, t
 
 if TYPE_CHECKING:
     from tft.config.cards import GraderConfig
+    from tft.curriculum import Planner
     from tft.preparation import Prepared
     from tft.records import Item, Lesson, Syllabus
     from tft.steps import Steps
@@ -58,6 +60,7 @@ class Campaign:
         self._shelf = Shelf(prepared, self._held_out, steps, self._out_of_time)
         self._stock = Stock(prepared, steps)
         self._teaching = Teaching(prepared, self._held_out, steps, self._shelf, self._stock, self._practise)
+        self._planner: Planner = plugins.load("tft.planners", self._config.tuition.planner)
         self._gate = Gate(prepared, self._held_out, steps, self._sit)
         self._tutor_for_students = steps.reach(prepared.tutor)
         self._taught = [name for name, skill in prepared.skills.items() if skill.role == "taught"]
@@ -86,8 +89,10 @@ class Campaign:
         await asyncio.gather(*(self._probe(pupil, cycle) for pupil in pupils))
         waiting: list[tuple[Pupil, TrainRequest]] = []
         async with asyncio.TaskGroup() as learning:
-            for pupil in pupils:
-                syllabus = self._plan(pupil, cycle)
+            for place, pupil in enumerate(pupils):
+                # What is left to come: this cycle's other students, and all of them in the cycles after it.
+                turns = len(pupils) - place + len(pupils) * (self._config.tuition.cycles - cycle)
+                syllabus = self._plan(pupil, cycle, turns)
                 if not syllabus.tuition:
                     pupil.stop = "mastery" if not syllabus.waiting else "no_lessons"
                     continue
@@ -116,14 +121,22 @@ class Campaign:
             pupil.history.append(mean_score(estimate([pupil.check]), self._taught))
         pupil.known = estimate([probe, pupil.check])
 
-    def _plan(self, pupil: Pupil, cycle: int) -> Syllabus:
-        shown = {skill: len(lessons) for skill, lessons in pupil.notebook.items()}
+    def _plan(self, pupil: Pupil, cycle: int, turns: int) -> Syllabus:
         adapter = pupil.config.adapter
-        syllabus = plan(
-            pupil.config.id, cycle, self._prepared.skills, pupil.known, self._config.tuition, shown, pupil.roll_backs,
-            self._stock.lines(pupil, cycle), tutor=not self._shelf.limit, judged=self._prepared.judged,
+        standing = Standing(
+            student=pupil.config.id,
+            cycle=cycle,
+            known=pupil.known,
+            shown={skill: len(lessons) for skill, lessons in pupil.notebook.items()},
+            held=pupil.held,
+            roll_backs=pupil.roll_backs,
+            material=self._stock.lines(pupil, cycle),
+            purse=self._shelf.purse(pupil.read, turns),
+            judged=self._prepared.judged,
             only=adapter.learns_from if isinstance(adapter, HeadAdapter) else None,
-        )  # fmt: skip
+        )
+        syllabus = self._planner(standing, self._prepared.skills, self._config.tuition)
+        pupil.hold(syllabus.mastered)
         self._steps.note(syllabus, name="plan", student=pupil.config.id, cycle=cycle)
         return syllabus
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from tft.config.reading import closest
 from tft.errors import Problem, UserError
 
-Group = Literal["tft.graders", "tft.engines", "tft.objectives"]
+Group = Literal["tft.graders", "tft.engines", "tft.objectives", "tft.planners"]
 
 
 def names(group: Group) -> list[str]:

@@ -25,6 +25,8 @@ class Pupil:
     known: dict[str, Mastery] = field(default_factory=dict)
     history: list[float] = field(default_factory=list)
     roll_backs: int = 0
+    held: dict[str, int] = field(default_factory=dict)
+    """Cycles in a row in which a skill was found mastered."""
     read: dict[str, int] = field(default_factory=dict)
     """How far it has read each shelf."""
     stock: dict[tuple[str, str, str], int] = field(default_factory=dict)
@@ -37,6 +39,10 @@ class Pupil:
     def place(self) -> str:
         """Where its stages run."""
         return f"student/{self.config.id}"
+
+    def hold(self, mastered: Iterable[str]) -> None:
+        """Count one more cycle for what was found mastered, and begin again for the rest."""
+        self.held = {skill: self.held.get(skill, 0) + 1 for skill in mastered}
 
     def strike(self, refused: Iterable[str]) -> None:
         """Take lessons out of its notebook, by their ids."""

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tft.config.campaign import LESSONS_A_BATCH, Price
+from tft.curriculum import Purse
 from tft.errors import BudgetError
 from tft.lessons import DemonstrationRequest, demonstrate
 from tft.records import Lesson, Offered, Usage
 from tft.tutor import Allowance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tft.preparation import Prepared
     from tft.steps import Steps
@@ -37,6 +38,8 @@ class _Row:
     drawn: bool = False
     """Whether the curriculum draws its questions."""
     exhausted: bool = False
+    price: float | None = None
+    """Tokens a lesson, in the last batch that had any."""
 
 
 class Shelf:
@@ -68,6 +71,24 @@ class Shelf:
         budget = self._prepared.config.budget
         price = self._prepared.config.tutor.price or self._prepared.tutor_card.price or Price()
         return Allowance(budget.tutor_tokens, budget.tutor_requests, budget.money, price).after(self.used)
+
+    def purse(self, read: Mapping[str, int], turns: int) -> Purse:
+        """Give what one student may have of the tutor in its next cycle.
+
+        The budget is for all turns that are left, and more of it for those that come first: what is learned early is
+        built on, and read again.
+
+        Args:
+            read: how far it has read each shelf.
+            turns: cycles of students that are left, this one included.
+        """
+        left = self.allowance().tokens
+        return Purse(
+            tokens=None if left is None else max(0, left) * 2 / (turns + 1),
+            prices={skill: row.price for skill, row in self._rows.items() if row.price is not None},
+            ready={skill: max(0, len(row.lessons) - read.get(skill, 0)) for skill, row in self._rows.items()},
+            spent=bool(self.limit),
+        )
 
     async def take(self, skill: str, start: int, count: int) -> list[Lesson]:
         """Take lessons from a place on the shelf of a skill; fewer where the budget or the skill ends.
@@ -122,3 +143,5 @@ class Shelf:
         else:
             row.exhausted = new < _EXHAUSTED
         self.used += offered.usage
+        if offered.lessons:
+            row.price = offered.usage.total / len(offered.lessons)

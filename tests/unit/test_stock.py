@@ -13,7 +13,7 @@ from tests.making import demonstration
 from tft.config.campaign import StudentConfig, TuitionConfig
 from tft.config.cards import GraderConfig, SkillCard
 from tft.config.data import MaterialConfig
-from tft.curriculum import plan
+from tft.curriculum import Standing, plan
 from tft.errors import UserError
 from tft.material import Material
 from tft.pupil import Pupil
@@ -119,13 +119,13 @@ LINES = [Tuition(skill, "demonstration", 9, "material", "mine.jsonl") for skill 
 )
 def test_a_syllabus_takes_the_lines_of_what_is_taught(right: int, taught: list[str]) -> None:
     known = {"add_2": Mastery("add_2", right, 8, right / 8, 0, 1), "sub_2": Mastery("sub_2", 0, 8, 0, 0, 1)}
-    syllabus = plan("ada", 1, SKILLS, known, TuitionConfig(), material=LINES)
+    syllabus = plan(Standing("ada", 1, known, material=LINES), SKILLS, TuitionConfig())
     assert [it.skill for it in syllabus.tuition if it.source] == taught
 
 
 def test_replay_is_planned_beside_material_alone() -> None:
     known = {name: Mastery(name, 8, 8, 1, 0.9, 1) for name in SKILLS}
-    syllabus = plan("ada", 1, SKILLS, known, TuitionConfig(), material=LINES)
+    syllabus = plan(Standing("ada", 1, known, material=LINES), SKILLS, TuitionConfig())
     assert [(it.skill, it.kind) for it in syllabus.tuition] == [
         ("manners", "demonstration"), ("add_2", "replay"), ("sub_2", "replay"),
     ]  # fmt: skip

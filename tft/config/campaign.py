@@ -187,6 +187,8 @@ class TuitionConfig(Frozen):
     student's own right answers; ``feedback``: the tutor says what it would have expected at the student's own tokens;
     ``preference``: right answers against wrong ones; ``practice``: the grader's verdict on the student's own
     answers."""
+    planner: str = "evidence"
+    """What plans each cycle: ours, by evidence, or one that a plug-in brings."""
     pairs: Literal["auto", "grader", "judge"] = "auto"
     """Who tells a student's better answers from its worse ones: the ``grader``, right from wrong; the tutor's
     ``judge``, which is asked in both orders; ``auto``: the grader, unless its own word is only a model's opinion."""

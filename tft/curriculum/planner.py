@@ -3,7 +3,8 @@
 A mastered skill gets no tuition, only a little replay; a skill whose needs are not within reach waits; the rest are
 taught, more the weaker they are. Nothing right yet means demonstrations; once something is right, a share of the
 lessons criticise the student's own mistakes. What a student was shown in earlier cycles it reads again in part,
-mastered or not, because new lessons alone push the old ones out.
+mastered or not, because new lessons alone push the old ones out; a skill that stays mastered it reads ever less of.
+Where the tutor's tokens do not reach for everything, they go where they are expected to gain most.
 """
 
 from __future__ import annotations
@@ -12,52 +13,36 @@ from typing import TYPE_CHECKING
 
 from tft.curriculum.mastery import mastered
 from tft.curriculum.methods import choose_methods
-from tft.records import LessonKind, Mastery, Syllabus, Tuition
+from tft.curriculum.spending import spend
+from tft.records import Syllabus, Tuition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tft.config.campaign import TuitionConfig
     from tft.config.cards import SkillCard
+    from tft.curriculum.standing import Standing
 
 _AFTER_ROLL_BACK = 0.5
 _LATER = 0.7
 """For each cycle after the first: the rate that teaches a beginner disturbs what it has learned since."""
 _SLOWEST = 0.5
 _MOST_REPLAY = 0.5
+_RARER = 0.5
+"""For each cycle in a row in which a skill was found mastered: how much less of it is read again (Leitner 1972)."""
 _LONGER = 3
 """How much more a skill of the curriculum is rehearsed than one that only has to be kept: its answers are longer."""
 
 
-def plan(
-    student: str,
-    cycle: int,
-    skills: Mapping[str, SkillCard],
-    known: Mapping[str, Mastery],
-    config: TuitionConfig,
-    shown: Mapping[str, int] | None = None,
-    roll_backs: int = 0,
-    material: Sequence[Tuition] = (),
-    *,
-    tutor: bool = True,
-    judged: bool = False,
-    only: LessonKind | None = None,
-) -> Syllabus:
+def plan(standing: Standing, skills: Mapping[str, SkillCard], config: TuitionConfig) -> Syllabus:
     """Plan one cycle of one student.
 
     Args:
-        student: its id.
-        cycle: from 1.
+        standing: how it stands.
         skills: the curriculum's skills.
-        known: mastery by skill, as probe and check found it.
         config: how much is taught, and in which ways.
-        shown: lessons it had in earlier cycles, by skill.
-        roll_backs: checkpoints refused in a row; each halves the learning rate and adds to the replay.
-        material: lines that may be read from files, where the student is taught their skill, or no skill says when.
-        tutor: whether the tutor may be asked; where its budget is spent, all that a student was shown is read again.
-        judged: whether the tutor's judge tells answers apart, because no grader can.
-        only: the one kind of lesson that it can learn from; None for one that can learn from all.
     """
+    known, purse, only, roll_backs = standing.known, standing.purse, standing.only, standing.roll_backs
     tuition: list[Tuition] = []
     waiting: dict[str, str] = {}
     held: list[str] = []
@@ -72,41 +57,53 @@ def plan(
             else:
                 taught.append(name)
                 tuition += choose_methods(
-                    name, known.get(name), config, roll_backs, tutor=tutor, judged=judged, only=only
-                )  # fmt: skip
-                tuition += [line for line in material if line.skill == name]
-    tuition += [line for line in material if line.skill not in skills]
+                    name, known.get(name), config, roll_backs, tutor=not purse.spent, judged=standing.judged, only=only
+                )
+                tuition += [line for line in standing.material if line.skill == name]
+    tuition += [line for line in standing.material if line.skill not in skills]
+    if config.methods == "auto" and not purse.spent:
+        tuition, dear = spend(tuition, standing, skills, waiting, config.lessons)
+        waiting |= dear
     if taught or tuition:
-        shown = shown or {}
-        if tutor:
-            new = sum(line.lessons for line in tuition)
-            tuition += _review(shown, held, min(1.0, config.review * (1 + roll_backs)))
-        else:
+        if purse.spent:
             # What is read again stands for what the tutor would have written.
-            tuition += _review(shown, held, 1.0)
+            tuition += _review(standing, held, 1.0)
             new = sum(line.lessons for line in tuition)
+        else:
+            new = sum(line.lessons for line in tuition)
+            tuition += _review(standing, held, min(1.0, config.review * (1 + roll_backs)))
         weights = {
             name: _LONGER if skills[name].role == "taught" else 1
             for name in held
-            if skills[name].role != "stretch" and not shown.get(name)
+            if skills[name].role != "stretch" and not standing.shown.get(name)
         }
         # Its own right answers alone teach nobody who learns from pairs.
         if only != "preference":
             tuition += _rehearse(weights, new, config.replay, roll_backs)
     return Syllabus(
-        student=student,
-        cycle=cycle,
+        student=standing.student,
+        cycle=standing.cycle,
         tuition=tuple(tuition),
         waiting=waiting,
         mastered=tuple(held),
-        learning_rate_scale=_AFTER_ROLL_BACK**roll_backs * max(_SLOWEST, _LATER ** (cycle - 1)),
+        learning_rate_scale=_AFTER_ROLL_BACK**roll_backs * max(_SLOWEST, _LATER ** (standing.cycle - 1)),
     )
 
 
-def _review(shown: Mapping[str, int], held: Sequence[str], share: float) -> list[Tuition]:
-    reasons = {True: "mastered: no new tuition, only what it was shown, so that it stays", False: "shown before"}
-    rows = {skill: round(count * share) for skill, count in shown.items()}
-    return [Tuition(skill, "replay", count, reasons[skill in held]) for skill, count in rows.items() if count]
+def _review(standing: Standing, held: Sequence[str], share: float) -> list[Tuition]:
+    """Read again what was shown: half as much for every cycle that a skill has been held, unless one was refused."""
+    lines = []
+    for skill, count in standing.shown.items():
+        times = 0 if standing.roll_backs else standing.held.get(skill, 0) * (skill in held)
+        rows = round(count * share * _RARER**times)
+        if not rows:
+            continue
+        reason = "shown before"
+        if skill in held:
+            again = f" ever less, for {times} cycles now" if times > 1 else ""
+            reason = f"mastered: no new tuition, only what it was shown{again}, so that it stays"
+        lines.append(Tuition(skill, "replay", rows, reason))
+    return lines
 
 
 def _rehearse(weights: dict[str, int], lessons: int, share: float, roll_backs: int) -> list[Tuition]:

@@ -136,6 +136,10 @@ def _check_tutor(draft: Draft, library: Library, content: Content, problems: lis
         if objective.type not in objectives:
             place = Named(draft.file, f"training.objectives.{kind}.type", objective.type)
             problems.append(place.problem("there is no objective of this name", closest(objective.type, objectives)))
+    planner, planners = draft.config.tuition.planner, plugins.names("tft.planners")
+    if planner not in planners:
+        place = Named(draft.file, "tuition.planner", planner)
+        problems.append(place.problem("there is no planner of this name", closest(planner, planners)))
     methods = draft.config.tuition.methods
     if methods == "feedback" and engine.type == "endpoint" and engine.tokenizer is None:
         place = Named(draft.file, "tuition.methods", methods)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 
 from tft.config.campaign import TuitionConfig
 from tft.config.cards import SkillCard
-from tft.curriculum import plan
+from tft.curriculum import Purse, Standing
+from tft.curriculum import plan as plan_standing
 from tft.records import Mastery, Syllabus
 
 SKILLS = {
@@ -21,8 +23,20 @@ CONFIG = TuitionConfig(lessons=1000, mastery=0.9, critiques=0.25, replay=0.25)
 scores = st.dictionaries(st.sampled_from(sorted(SKILLS)), st.integers(0, 100))
 
 
+SPENT = Purse(spent=True)
+
+
 def known(**scores: int) -> dict[str, Mastery]:
     return {skill: Mastery(skill, score, 100, score / 100, 0.0, 1.0) for skill, score in scores.items()}
+
+
+def plan(
+    student: str, cycle: int, skills: dict[str, SkillCard], found: dict[str, Mastery], config: TuitionConfig,
+    shown: dict[str, int] | None = None, roll_backs: int = 0, *, purse: Purse | None = None, **more: Any,
+) -> Syllabus:  # fmt: skip
+    """Plan with few words."""
+    standing = Standing(student, cycle, found, shown or {}, roll_backs=roll_backs, purse=purse or Purse(), **more)
+    return plan_standing(standing, skills, config)
 
 
 def make(config: TuitionConfig = CONFIG, roll_backs: int = 0, **scores: int) -> Syllabus:
@@ -98,7 +112,7 @@ def test_where_only_a_judge_can_say_what_is_better_it_is_asked() -> None:
     assert judged[24] == {"demonstration": 1000}
     assert judged[25] == {"demonstration": 750, "critique": 250, "preference": 1000}
     assert judged[60] == {"preference": 800}
-    alone = plan("ada", 2, SKILLS, known(facts=100, short=60), CONFIG, judged=True, tutor=False)
+    alone = plan("ada", 2, SKILLS, known(facts=100, short=60), CONFIG, purse=SPENT, judged=True)
     assert kinds(alone, "short") == {"self_training": 800}
 
 
@@ -120,7 +134,7 @@ def test_a_kind_without_lessons_has_no_line(share: float, kind: str) -> None:
 
 def spent(config: TuitionConfig = CONFIG, **scores: int) -> Syllabus:
     """Plan where the tutor's budget is spent."""
-    return plan("ada", 2, SKILLS, known(facts=100, **scores), config, {"short": 400}, tutor=False)
+    return plan("ada", 2, SKILLS, known(facts=100, **scores), config, {"short": 400}, purse=SPENT)
 
 
 def test_where_the_tutor_is_spent_all_that_was_shown_is_read_again() -> None:
@@ -221,9 +235,76 @@ def test_a_roll_back_adds_to_what_is_read_again() -> None:
 
 def test_who_learns_from_one_kind_gets_that_kind_alone() -> None:
     for only in ("demonstration", "preference"):
-        syllabus = plan("ada", 2, SKILLS, known(facts=100, short=40), CONFIG, {"short": 100}, only=only)  # type: ignore[arg-type]
+        syllabus = plan("ada", 2, SKILLS, known(facts=100, short=40), CONFIG, {"short": 100}, only=only)
         assert set(kinds(syllabus, "short")) == {only, "replay"}
         line = next(it for it in syllabus.tuition if it.kind == only)
         assert line.reason.endswith("are what its head learns from")
         # Its own right answers are no pairs.
         assert bool(kinds(syllabus, "facts")) == (only == "demonstration")
+
+
+def rich(tokens: float, **prices: float) -> Purse:
+    return Purse(tokens, prices)
+
+
+def test_where_tokens_reach_for_everything_nothing_is_cut() -> None:
+    found = known(facts=100, short=10)
+    assert plan("ada", 1, SKILLS, found, CONFIG, purse=rich(100_000, short=50)) == make(facts=100, short=10)
+    # And where nobody knows what a lesson costs, nothing can be cut.
+    assert plan("ada", 1, SKILLS, found, CONFIG, purse=rich(10)) == make(facts=100, short=10)
+
+
+WIDE = {**SKILLS, "other": SkillCard(title="other"), "third": SkillCard(title="third", needs=("other",))}
+
+
+def cut(purse: Purse, shown: dict[str, int] | None = None, **scores: int) -> Syllabus:
+    return plan("ada", 2, WIDE, known(facts=100, **scores), CONFIG, shown, purse=purse)
+
+
+def test_tokens_go_where_they_are_expected_to_gain_most() -> None:
+    # Twice as dear: half as far.
+    dear = cut(rich(50_000, short=100, other=50), short=10, other=10)
+    assert taught(dear) == {"other": 1000}
+    assert dear.waiting["short"] == "the tutor's tokens go further elsewhere"
+    # Shown often, and little came of it.
+    slow = cut(rich(50_000, short=50, other=50), {"short": 4000}, short=10, other=10)
+    assert taught(slow) == {"other": 1000}
+    # One that others wait for counts for them, too.
+    alone = {name: card for name, card in WIDE.items() if name != "third"}
+    free = plan("ada", 2, alone, known(facts=100, short=10, other=10), CONFIG, purse=rich(50_000, short=50, other=50))
+    assert taught(free) == {"short": 1000}
+
+
+def test_what_is_cut_says_so() -> None:
+    syllabus = cut(rich(60_000, short=50, other=50), short=10, other=10)
+    assert taught(syllabus) == {"short": 1000, "other": 200}
+    line = next(it for it in syllabus.tuition if it.skill == "other" and it.kind == "demonstration")
+    assert line.reason.endswith("; 200 of 1000, as far as tokens reach")
+
+
+def test_what_somebody_has_paid_for_costs_nothing() -> None:
+    purse = Purse(10_000, {"short": 50, "other": 50}, {"other": 900})
+    assert taught(cut(purse, {"other": 5000}, short=10, other=5)) == {"short": 200, "other": 900}
+    assert taught(cut(purse, {"short": 5000}, short=10, other=5)) == {"short": 100, "other": 1000}
+
+
+def test_what_costs_no_tokens_is_never_cut() -> None:
+    syllabus = cut(rich(0, short=50), short=40, other=70)
+    assert {line.kind for line in syllabus.tuition} == {"self_training", "replay"}
+
+
+def test_a_pinned_method_is_not_cut() -> None:
+    config = CONFIG.model_copy(update={"methods": "demonstration"})
+    syllabus = plan("ada", 2, WIDE, known(facts=100), config, purse=rich(10, short=50, other=50))
+    assert taught(syllabus) == {"short": 1000, "other": 1000}
+
+
+def test_what_stays_mastered_is_read_ever_less() -> None:
+    def again(cycles: int, roll_backs: int = 0, score: int = 100) -> int:
+        found = known(facts=100, short=score)
+        syllabus = plan("ada", 5, WIDE, found, CONFIG, {"short": 400}, roll_backs, held={"short": cycles})
+        return kinds(syllabus, "short")["replay"]
+
+    assert [again(cycles) for cycles in range(4)] == [200, 100, 50, 25]
+    assert again(3, roll_backs=1) == 400
+    assert again(3, score=85) == 200
