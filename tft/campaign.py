@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tft import plugins
 from tft.config.adapters import HeadAdapter
-from tft.curriculum import Standing, estimate, mean_score
+from tft.curriculum import Purse, Standing, estimate, mean_score
 from tft.exams.examiner import SitRequest, sit
 from tft.exams.self_correction import CorrectRequest, correct
 from tft.gate import Gate
 from tft.lessons import CurateRequest, curate
 from tft.pupil import Pupil
-from tft.records import Checkpoint, Curated, Sitting
+from tft.records import Checkpoint, Curated, Sitting, Syllabus
 from tft.shelf import Shelf
 from tft.stock import Stock
 from tft.teaching import Teaching
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from tft.config.cards import GraderConfig
     from tft.curriculum import Planner
     from tft.preparation import Prepared
-    from tft.records import Item, Lesson, Syllabus
+    from tft.records import Item, Lesson
     from tft.steps import Steps
     from tft.student import StudentRef
 
@@ -135,9 +136,16 @@ class Campaign:
             judged=self._prepared.judged,
             only=adapter.learns_from if isinstance(adapter, HeadAdapter) else None,
         )
-        syllabus = self._planner(standing, self._prepared.skills, self._config.tuition)
+        # With more cycles or a larger budget there would be another plan; what was planned and taught stays as it was.
+        syllabus = self._steps.decide(
+            Syllabus,
+            replace(standing, purse=Purse()),
+            lambda: self._planner(standing, self._prepared.skills, self._config.tuition),
+            name="plan",
+            student=pupil.config.id,
+            cycle=cycle,
+        )
         pupil.hold(syllabus.mastered)
-        self._steps.note(syllabus, name="plan", student=pupil.config.id, cycle=cycle)
         return syllabus
 
     async def _curate(self, pupil: Pupil, cycle: int, offered: list[Lesson]) -> list[Lesson]:

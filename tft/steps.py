@@ -92,6 +92,27 @@ class Steps:
         reached: TutorRef = self._executor.reach(tutor)
         return reached
 
+    def decide(
+        self, kind: type[Result], basis: Any, make: Callable[[], Result], *, name: str, student: str, cycle: int
+    ) -> Result:
+        """Let the driver decide something, once: what was decided on the same basis stands.
+
+        Args:
+            kind: record the decision is.
+            basis: what it must not change with; limits that a user may raise are no part of it.
+            make: decides.
+            name: of the stage.
+            student: whom it concerns.
+            cycle: to which cycle it belongs.
+        """
+        key = digest([name, student, cycle, content(basis)])
+        known = self.ledger.get(key)
+        result = make() if known is None else load(kind, known.result)
+        if known is None:
+            self.ledger.put(Step(key, name, student, cycle, 0.0, dump(result, kind)), describe(result))
+        self._watch.ended(name, student, cycle, 0.0, describe(result))
+        return result
+
     def note(self, result: Any, *, name: str, student: str, cycle: int) -> None:
         """Write down what the driver itself decided, once."""
         key = digest([name, student, cycle, dump(result)])

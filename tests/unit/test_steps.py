@@ -197,6 +197,19 @@ def test_what_the_driver_decided_is_written_once(setting: Setting) -> None:
     assert len(list(setting.steps.ledger.steps("reflect"))) == 2
 
 
+def test_what_was_decided_on_a_basis_stands(setting: Setting) -> None:
+    def decide(basis: Order, plan: str) -> str:
+        decided = Decision("ada", 1, True, plan, None)
+        return setting.steps.decide(Decision, basis, lambda: decided, name="plan", student="ada", cycle=1).reason
+
+    assert decide(Order(allowance=10), "poor") == "poor"
+    # What may still be spent is no part of it.
+    assert decide(Order(allowance=99), "rich") == "poor"
+    assert decide(Order(what="b"), "other") == "other"
+    assert [step.result["reason"] for step in setting.steps.ledger.steps("plan", "ada", 1)] == ["poor", "other"]
+    assert setting.watch.seen[-1] == ("ended", "plan", "ada", 1, 0.0, "other")
+
+
 def test_a_real_stage_comes_back_from_the_ledger_as_it_was(setting: Setting) -> None:
     lessons = (demonstration("7+5"), demonstration("7+5", "#13"))
     request = CurateRequest(lessons, GraderConfig(type="numeric", marker="#"), ("9*9",))

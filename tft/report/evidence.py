@@ -221,8 +221,8 @@ class _Student:
         rejected = {
             step.cycle: len(load(Curated, step.result).rejections) for step in self._ledger.steps("curate", self._id)
         }
-        for syllabus in self._read("plan", Syllabus):
-            cycle = syllabus.cycle
+        # A cycle that was taught again with a larger budget has been planned twice.
+        for cycle, syllabus in sorted({it.cycle: it for it in self._read("plan", Syllabus)}.items()):
             checkpoint, decision = self._checkpoints.get(cycle), self._decisions.get(cycle)
             kept = len(self._lessons.get(cycle, ()))
             yield {
