@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tft.errors import PrerequisiteError, StageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _SCHEMA = """
@@ -89,12 +89,13 @@ class Ledger:
         ).fetchone()
         return None if row is None else _read(row)
 
-    def put(self, step: Step, note: str = "") -> None:
+    def put(self, step: Step, note: str = "", metrics: Mapping[str, float] | None = None) -> None:
         """Write a step; it is on the disk when this returns.
 
         Args:
             step: what happened.
             note: the same in a few words, for ``events.jsonl``.
+            metrics: the same in numbers, for the same file.
 
         Raises:
             StageError: if it cannot be written, for instance because the disk is full.
@@ -108,7 +109,7 @@ class Ledger:
                 (step.key, step.stage, step.student, step.cycle, step.seconds, written, _digest(blob), blob),
             )
             self.event("step", key=step.key, stage=step.stage, student=step.student, cycle=step.cycle,
-                       seconds=round(step.seconds, 3), written=written, note=note)  # fmt: skip
+                       seconds=round(step.seconds, 3), written=written, note=note, metrics=metrics or {})  # fmt: skip
         except (OSError, sqlite3.Error) as error:
             raise StageError(
                 f"the ledger cannot be written: {error}. Free some space and run the same command again; every "

@@ -29,6 +29,7 @@ from tft.preparation import Prepared, preflight_request, prepare
 from tft.report import build_report, render_html
 from tft.report.files import write_run_files
 from tft.steps import Steps, Watch
+from tft.tracking import Trackers
 from tft.tutor import preflight
 from tft.tutor.values import roles_asked
 
@@ -105,12 +106,14 @@ def run_campaign(path: Path, overrides: Sequence[str], out: Path | None, fork: b
 
 async def _go_round(prepared: Prepared, ledger: Ledger, clock: Clock) -> None:
     executor = open_executor(prepared.config, prepared.tutor.engine)
+    config = prepared.config
+    trackers = Trackers(config.tracking, config.campaign, prepared.folder, config.model_dump(mode="json"))
     # Torch comes with it, which takes seconds; the workers start meanwhile.
     from tft.campaign import Campaign
 
     try:
         await _check_tutor(prepared, executor, clock)
-        steps = Steps(ledger, executor, clock)
+        steps = Steps(ledger, executor, clock, trackers)
         campaign = Campaign(prepared, steps, clock.earlier)
         await campaign.run()
         for pupil in campaign.pupils:
@@ -123,6 +126,7 @@ async def _go_round(prepared: Prepared, ledger: Ledger, clock: Clock) -> None:
         waited = float(ledger.fact("orchestrate") or 0.0) + steps.waited
         ledger.set_fact("orchestrate", waited)
     finally:
+        trackers.close()
         await executor.close()
 
 

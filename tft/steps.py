@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tft.config import Frozen
 from tft.ledger import Ledger, Step
+from tft.metrics import measure
 from tft.records import Checkpoint, Curated, Decision, Offered, Sitting, Syllabus, digest, dump, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tft.ports import Executor
+    from tft.tracking import Trackers
     from tft.tutor import TutorRef
 
 Result = TypeVar("Result")
@@ -40,12 +42,14 @@ class Steps:
         ledger: what has happened.
         executor: where stages run.
         watch: is told.
+        trackers: get the metrics of what is new.
     """
 
-    def __init__(self, ledger: Ledger, executor: Executor, watch: Watch) -> None:
+    def __init__(self, ledger: Ledger, executor: Executor, watch: Watch, trackers: Trackers | None = None) -> None:
         self.ledger = ledger
         self._executor = executor
         self._watch = watch
+        self._trackers = trackers
         self.waited = 0.0
         """Seconds that calls took beyond the work itself."""
 
@@ -83,7 +87,7 @@ class Steps:
         start = time.monotonic()
         result, seconds = await self._executor.run(place, stage, request, workers)
         self.waited += time.monotonic() - start - seconds
-        self.ledger.put(Step(key, name, student, cycle, seconds, dump(result, kind)), describe(result))
+        self._write(Step(key, name, student, cycle, seconds, dump(result, kind)), result)
         self._watch.ended(name, student, cycle, seconds, describe(result))
         return result
 
@@ -109,7 +113,7 @@ class Steps:
         known = self.ledger.get(key)
         result = make() if known is None else load(kind, known.result)
         if known is None:
-            self.ledger.put(Step(key, name, student, cycle, 0.0, dump(result, kind)), describe(result))
+            self._write(Step(key, name, student, cycle, 0.0, dump(result, kind)), result)
         self._watch.ended(name, student, cycle, 0.0, describe(result))
         return result
 
@@ -117,8 +121,14 @@ class Steps:
         """Write down what the driver itself decided, once."""
         key = digest([name, student, cycle, dump(result)])
         if self.ledger.get(key) is None:
-            self.ledger.put(Step(key, name, student, cycle, 0.0, dump(result)), describe(result))
+            self._write(Step(key, name, student, cycle, 0.0, dump(result)), result)
         self._watch.ended(name, student, cycle, 0.0, describe(result))
+
+    def _write(self, step: Step, result: Any) -> None:
+        metrics = measure(step.stage, step.student, result)
+        self.ledger.put(step, describe(result), metrics)
+        if self._trackers is not None and metrics:
+            self._trackers.log(metrics, step.cycle)
 
 
 def content(value: Any) -> Any:

@@ -107,13 +107,13 @@ def test_facts_can_be_mended(ledger: Ledger) -> None:
 
 
 def test_events_say_the_same_a_line_a_step(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.put(STEP, "3 of 4 right")
+    ledger.put(STEP, "3 of 4 right", {"ada/examine/check/all": 0.75})
     ledger.event("note", text="ü")
     first, second = map(json.loads, (tmp_path / "run" / "events.jsonl").read_text(encoding="utf-8").splitlines())
     assert first.pop("written") > 0
     assert first == {
         "event": "step", "key": "k1", "stage": "examine", "student": "ada", "cycle": 1, "seconds": 0.5,
-        "note": "3 of 4 right",
+        "note": "3 of 4 right", "metrics": {"ada/examine/check/all": 0.75},
     }  # fmt: skip
     assert second == {"event": "note", "text": "ü"}
 

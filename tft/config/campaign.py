@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from tft.config._base import Count, Frozen, Identifier, Refusal, execution, name_to_type, refuse
 from tft.config.adapters import Adapter, FullAdapter, HeadAdapter, LoraAdapter
 from tft.config.data import MaterialUse
+from tft.config.tracking import TrackingUse
 from tft.config.training import TrainingConfig
 
 MOST_STUDENTS = 16
@@ -296,6 +297,10 @@ class CampaignConfig(Frozen):
     """Where it runs: ``ray`` or ``inline``."""
     cache: str | None = execution(None)
     """Folder of the tutor's answer cache, which campaigns share; None means ``cache`` beside the run directory."""
+
+    tracking: tuple[TrackingUse, ...] = execution(())
+    """Trackers that get the metrics as they come, beside ``events.jsonl``: ``tensorboard``, ``wandb``, ``mlflow`` or
+    ``trackio``, by name or with settings."""
 
     @field_validator("students", mode="after")
     @classmethod

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -26,11 +29,28 @@ def write_run_files(folder: Path, ledger: Ledger, report: dict[str, Any], html: 
         )
     for cycle, rows in lessons.items():
         _write_lines(folder / "lessons" / f"cycle-{cycle}.jsonl", rows)
+    _write_metrics(folder / "events.jsonl", folder / "metrics.parquet")
     for stage, place in (("examine", "exams"), ("practise", "attempts")):
         for step in ledger.steps(stage):
             exam = step.result["exam"].replace(" ", "-")
             rows = [{"student": step.student, "cycle": step.cycle, **answer} for answer in step.result["answers"]]
             _write_lines(folder / place / f"{step.student}-{exam}-{step.cycle}.jsonl", rows)
+
+
+def _write_metrics(events: Path, path: Path) -> None:
+    """Write the metrics of all steps as a table, one row a number, for whoever wants to plot them."""
+    rows = [
+        {"time": event["written"], "stage": event["stage"], "student": event["student"], "cycle": event["cycle"],
+         "metric": name, "value": value}
+        for event in map(json.loads, events.read_text(encoding="utf-8").splitlines())
+        if event["event"] == "step"
+        for name, value in event["metrics"].items()
+    ]  # fmt: skip
+    columns = {"time": pa.float64(), "stage": pa.string(), "student": pa.string(), "cycle": pa.int64(),
+               "metric": pa.string(), "value": pa.float64()}  # fmt: skip
+    aside = path.with_name(f".{path.name}")
+    pq.write_table(pa.Table.from_pylist(rows, pa.schema(list(columns.items()))), aside)
+    aside.replace(path)
 
 
 def _lesson(lesson: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tft.config import CurriculumCard, SuiteCard, TutorCard
 from tft.config.adapters import LoraAdapter
 from tft.config.cards import SkillCard, choose_skills
 from tft.config.reading import closest, diagnose, read_yaml
+from tft.config.tracking import PACKAGES
 from tft.config.training import DistillationConfig
 from tft.errors import Problem, UserError
 from tft.exams import make_splits, read_suite
@@ -57,6 +58,7 @@ class Content:
 def check_content(draft: Draft, library: Library, problems: list[Problem]) -> Content:
     """Follow every name of a config into the library."""
     content = Content()
+    _check_parts(draft, problems)
     _check_tutor(draft, library, content, problems)
     source = _check_curriculum(draft, library, content, problems)
     if source is not None and content.curriculum is not None:
@@ -75,6 +77,18 @@ def check_content(draft: Draft, library: Library, problems: list[Problem]) -> Co
 def engine_of(draft: Draft, content: Content) -> EngineConfig | None:
     """Say how the tutor is to be run; None where neither the config nor a card says it."""
     return draft.config.tutor.engine or (content.tutor.engine if content.tutor is not None else None)
+
+
+def _check_parts(draft: Draft, problems: list[Problem]) -> None:
+    """Refuse a planner and trackers that are not here."""
+    planner, planners = draft.config.tuition.planner, plugins.names("tft.planners")
+    if planner not in planners:
+        named = Named(draft.file, "tuition.planner", planner)
+        problems.append(named.problem("there is no planner of this name", closest(planner, planners)))
+    for place, it in enumerate(draft.config.tracking):
+        if find_spec(PACKAGES[it.type]) is None:
+            named = Named(draft.file, f"tracking.{place}.type", it.type)
+            problems.append(named.problem("is not installed here", f"pip install 'tft[{it.type}]'"))
 
 
 def _check_roles(draft: Draft, content: Content, problems: list[Problem]) -> None:
@@ -136,10 +150,6 @@ def _check_tutor(draft: Draft, library: Library, content: Content, problems: lis
         if objective.type not in objectives:
             place = Named(draft.file, f"training.objectives.{kind}.type", objective.type)
             problems.append(place.problem("there is no objective of this name", closest(objective.type, objectives)))
-    planner, planners = draft.config.tuition.planner, plugins.names("tft.planners")
-    if planner not in planners:
-        place = Named(draft.file, "tuition.planner", planner)
-        problems.append(place.problem("there is no planner of this name", closest(planner, planners)))
     methods = draft.config.tuition.methods
     if methods == "feedback" and engine.type == "endpoint" and engine.tokenizer is None:
         place = Named(draft.file, "tuition.methods", methods)
