@@ -26,6 +26,7 @@ from tft.records import (
     Usage,
     load,
 )
+from tft.report.lineage import describe_lessons
 from tft.report.material import describe_material
 from tft.statistics import expected_calibration_error, paired_difference
 
@@ -87,6 +88,7 @@ def build_report(ledger: Ledger) -> dict[str, Any]:
         "config": setting["config"],
         "environment": setting["environment"],
         "sources": _sources(setting),
+        "lineage": describe_lessons(ledger, setting),
     }
 
 
