@@ -2,7 +2,7 @@
 
 A head becomes a sequence classifier of transformers, where there is one like it.
 
-Left out on purpose: pushing it anywhere, and a model card.
+The card that its campaign wrote goes with it. Left out on purpose: pushing it anywhere.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tft.errors import Problem, UserError
 from tft.examination import find_student
+from tft.report.files import CARD
 from tft.student import write_checkpoint
 from tft.student.saved import HEAD
 
@@ -55,6 +56,8 @@ def export_student(library: Library, run: Path, student: str, folder: Path, *, a
         shutil.copytree(final, folder)
     else:
         _merge(library, final, folder)
+    if (final / CARD).is_file():
+        shutil.copyfile(final / CARD, folder / CARD)
     return folder
 
 

@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tft.report import rows as rows_of
+from tft.report.markdown import render_markdown, render_model_card
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from tft.ledger import Ledger
+
+CARD = "README.md"
+"""A model card, where the Hub looks for it."""
 
 
 def write_run_files(folder: Path, ledger: Ledger, report: dict[str, Any], html: str) -> None:
@@ -22,6 +28,11 @@ def write_run_files(folder: Path, ledger: Ledger, report: dict[str, Any], html: 
     """
     _write(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     _write(folder / "report.html", html)
+    _write(folder / "report.md", render_markdown(report))
+    for student in rows_of.students(report):
+        final = folder / "students" / str(student["id"]) / "final"
+        if final.is_dir():
+            _write(final / CARD, render_model_card(report, student))
     lessons: dict[int, list[dict[str, Any]]] = {}
     for step in ledger.steps("curate"):
         lessons.setdefault(step.cycle, []).extend(

@@ -149,7 +149,8 @@ def test_the_auditor_finds_lineage(report: dict[str, Any]) -> None:
 
 def test_the_auditor_reads_what_taught_a_skill(report: dict[str, Any]) -> None:
     row = {"skill": "add_3", "kind": "demonstration", "asked_by": "abacus", "answered_by": "sums.jsonl",
-           "judged_by": "numeric", "license": "CC-BY-4.0", "lessons": 1234, "students": {"ada": 1000, "blaise": 234}}  # fmt: skip
+           "judged_by": "numeric", "license": "CC-BY-4.0",
+           "lessons": 1234, "students": {"ada": 1000, "blaise": 234}}  # fmt: skip
     text = body({**report, "lineage": [row]})
     for known in ("sums.jsonl", "CC-BY-4.0", "1,234", "ada 1,000", "blaise 234"):
         assert known in text

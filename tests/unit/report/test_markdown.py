@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import Any
+
+from huggingface_hub import ModelCard
+
+from tft.report.markdown import render_markdown, render_model_card
+
+LINEAGE = {"skill": "add_3", "kind": "demonstration", "asked_by": "abacus", "answered_by": "a|b.jsonl",
+           "judged_by": "numeric", "license": None, "lessons": 7, "students": {"ada": 7}}  # fmt: skip
+
+
+def test_the_whole_report_is_there_in_markdown(report: dict[str, Any]) -> None:
+    text = render_markdown(report)
+    assert text.startswith(f"# {report['campaign']}\n")
+    for student in report["students"]:
+        assert f"## {student['id']}" in text
+    assert "| add_3 | taught |" in text
+    assert "- add_4 and sub_4 were taught to nobody" in text
+    assert "| whole exam | gsm8k_calculator_steps | MIT | d4e5f6 |" in text
+
+
+def test_the_hub_reads_a_students_card(report: dict[str, Any]) -> None:
+    ada = report["students"][0]
+    card = ModelCard(render_model_card({**report, "lineage": [LINEAGE]}, ada))
+    assert card.data.base_model == ada["model"]
+    assert card.data.library_name == "peft"
+    found = {it.dataset_config: it.metric_value for it in card.data.eval_results}
+    after = {
+        name: round(it["after"]["score"], 4)
+        for name, it in ada["skills"].items()
+        if it["after"].get("score") is not None
+    }
+    assert found == after
+    assert "| add_3 | demonstration | 7 | abacus | a\\|b.jsonl | numeric | not recorded |" in card.text
+    # Nothing of the others.
+    assert "blaise" not in card.text
+
+
+def test_a_report_with_nothing_in_it_has_a_card_all_the_same() -> None:
+    assert "# None-ada" in render_model_card({}, {"id": "ada"})
+    assert render_markdown({}).startswith("# None")
