@@ -160,6 +160,21 @@ def report(run_directory: str, as_json: bool, as_html: bool) -> None:
 
 
 @main.command()
+@click.argument("run_directory", metavar="RUN")
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="Where; left out, one that is free.")
+def view(run_directory: str, port: int) -> None:
+    """Serve a live report card of a run on this machine, until Ctrl-C.
+
+    RUN is a run directory, or the name of one below runs/.
+    """
+    from tft.viewing import Viewer
+
+    viewer = Viewer(_find_run(run_directory), port)
+    click.echo(viewer.address)
+    viewer.serve()
+
+
+@main.command()
 @click.argument("model")
 @click.option("--curriculum", default="arithmetic", show_default=True, help="Whose skills are examined.")
 @click.option("--suite", "suites", multiple=True, metavar="NAME", help="A whole exam to sit as well. Repeatable.")
