@@ -26,9 +26,10 @@ from tft.records import (
     Usage,
     load,
 )
+from tft.report.calibration import calibrate
 from tft.report.lineage import describe_lessons
 from tft.report.material import describe_material
-from tft.statistics import expected_calibration_error, paired_difference
+from tft.statistics import paired_difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -140,7 +141,7 @@ class _Student:
             },
             "whole": {suite["name"]: self._whole(suite) for suite in self._setting["suites"]},
             "retention": {"worst_drop": _worst_drop(skills)},
-            "calibration": {"ece": _calibration(after)},
+            "calibration": calibrate(after),
             "self_correction": self._self_correction(after),
             "lessons": {
                 **{kind: kinds[kind] for kind in _COUNTED},
@@ -295,13 +296,6 @@ def _worst_drop(skills: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
     value, name = max(changes)
     change = skills[name]["change"]
     return {"skill": name, "value": value, "low": -change["high"], "high": -change["low"]}
-
-
-def _calibration(sitting: Sitting | None) -> float | None:
-    answers = [it for it in sitting.answers if it.attempt.confidence is not None] if sitting else []
-    return expected_calibration_error(
-        [it.attempt.confidence or 0.0 for it in answers], [it.verdict.passed for it in answers]
-    )
 
 
 def _mean(scores: Iterable[float | None]) -> float | None:

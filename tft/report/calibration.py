@@ -1,0 +1,43 @@
+"""Whether a student knows what it knows: stated confidence against what was right, and what it gains by staying silent.
+
+Confidence is the probability of the whole answer under the student. Beside the error stands the base rate, because a
+student that is always right and always sure has nothing to be calibrated about.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tft.statistics import expected_calibration_error, wilson_interval
+
+if TYPE_CHECKING:
+    from tft.records import Sitting
+
+SHARES = (1.0, 0.9, 0.75, 0.5)
+"""Shares of questions that are answered, the surest first; the others are left unanswered."""
+
+
+def calibrate(sitting: Sitting | None) -> dict[str, Any]:
+    """Measure calibration on one exam; null where no answer has a confidence.
+
+    ``abstention`` says how many of the answers are right if only a share of the questions is answered, those it is
+    surest of (selective prediction: El-Yaniv and Wiener 2010), and from which confidence on it answers then.
+    """
+    answers = [(it.attempt.confidence, it.verdict.passed) for it in (sitting.answers if sitting else ())]
+    sure = [(confidence, passed) for confidence, passed in answers if confidence is not None]
+    if not sure:
+        return {"ece": None, "base_rate": None, "n": 0, "abstention": []}
+    confidences, right = [it for it, _ in sure], [it for _, it in sure]
+    ranked = sorted(sure, key=lambda it: -it[0])
+    return {
+        "ece": expected_calibration_error(confidences, right),
+        "base_rate": sum(right) / len(right),
+        "n": len(right),
+        "abstention": [_answered(ranked[: max(1, round(share * len(ranked)))], share) for share in SHARES],
+    }
+
+
+def _answered(kept: list[tuple[float, bool]], share: float) -> dict[str, float]:
+    right = sum(passed for _, passed in kept)
+    low, high = wilson_interval(right, len(kept))
+    return {"answered": share, "right": right / len(kept), "low": low, "high": high, "from_confidence": kept[-1][0]}
