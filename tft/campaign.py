@@ -17,12 +17,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tft.config.adapters import HeadAdapter
-from tft.curriculum import Evidence, estimate, mean_score, plan, reflect
+from tft.curriculum import Decisions, Evidence, believe, estimate, hear, mean_score, next_items, plan, reflect, renew
 from tft.exams.examiner import SitRequest, sit
 from tft.exams.self_correction import CorrectRequest, correct
 from tft.lessons import CurateRequest, curate
 from tft.pupil import Pupil
-from tft.records import Checkpoint, Curated, Sitting
+from tft.records import Beliefs, Checkpoint, Curated, Sitting
 from tft.shelf import Shelf
 from tft.stock import Stock
 from tft.teaching import Teaching
@@ -59,6 +59,7 @@ class Campaign:
         self._stock = Stock(prepared, steps)
         self._teaching = Teaching(prepared, self._held_out, steps, self._shelf, self._stock, self._practise)
         self._tutor_for_students = steps.reach(prepared.tutor)
+        self._decisions = Decisions.of(prepared.config)
         self._taught = [name for name, skill in prepared.skills.items() if skill.role == "taught"]
         self.pupils = [Pupil(config, ref) for config, ref in zip(self._config.students, prepared.students, strict=True)]
 
@@ -108,12 +109,22 @@ class Campaign:
                 pupil.stop = pupil.stop or "budget"
 
     async def _probe(self, pupil: Pupil, cycle: int) -> None:
-        """Find out what a student can do, before it is taught anything."""
-        probe = await self._sit(pupil, pupil.ref, "probe", cycle, self._prepared.splits.items["probe"])
+        """Find out what a student can do, before it is taught anything: ask where the check leaves a decision open."""
         if cycle == 1:
             pupil.check = await self._sit(pupil, pupil.ref, "check", 0, self._prepared.splits.items["check"])
             pupil.history.append(mean_score(estimate([pupil.check]), self._taught))
-        pupil.known = estimate([probe, pupil.check])
+            pupil.traces = hear(pupil.traces, pupil.check, 0)
+        probe, asked = self._prepared.splits.items["probe"], 0
+        while items := next_items(probe, pupil.traces, self._decisions):
+            pupil.traces = hear(pupil.traces, await self._sit(pupil, pupil.ref, "probe", cycle, items), cycle)
+            asked += len(items)
+        self._believe(pupil, cycle, asked, len(probe))
+
+    def _believe(self, pupil: Pupil, cycle: int, asked: int = 0, of: int = 0) -> None:
+        """Write down what the evidence says now."""
+        pupil.known = believe(pupil.traces, self._decisions)
+        beliefs = Beliefs(pupil.config.id, cycle, tuple(pupil.known.values()), asked, of)
+        self._steps.note(beliefs, name="probe" if of else "believe", student=pupil.config.id, cycle=cycle)
 
     def _plan(self, pupil: Pupil, cycle: int) -> Syllabus:
         shown = {skill: len(lessons) for skill, lessons in pupil.notebook.items()}
@@ -182,9 +193,11 @@ class Campaign:
         )
         self._steps.note(decision, name="reflect", student=pupil.config.id, cycle=cycle)
         if decision.promoted:
+            pupil.traces = renew(pupil.traces, pupil.check, check, cycle)
             pupil.ref, pupil.check, pupil.roll_backs = candidate, check, 0
         else:
             pupil.roll_backs += 1
+        self._believe(pupil, cycle)
         pupil.history.append(mean_score(estimate([pupil.check]), self._taught))
         pupil.stop = decision.stop
 
