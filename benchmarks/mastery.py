@@ -202,24 +202,32 @@ def _coverage(students: int) -> list[Row]:
             target="<= 0.5", met=bool(found.asked.mean() <= probe / 2), note=f"by cycle: {said}")
     )  # fmt: skip
     worlds = {
-        "rest": ("abilities at rest", World(rest)),
-        "jump": ("a quarter of the abilities drawn anew each cycle", World(jump)),
-        "tuition": ("what is not mastered loses 20 to 90 % of its gap, the rest drifts by 0.02", World(tuition)),
-        "luck": ("the walk, and luck decides each answer", World(luck=True)),
-        "gate": ("the walk, five skills a student, kept if their mean on the check did not fall", World(gate=5)),
-        "small": ("the walk, check 32, probe 16", World(check=32, probe=16)),
-        "probe": ("the walk, check 16, probe 64", World(check=16, probe=64)),
-        "probe-tuition": ("tuition, check 16, probe 64", World(tuition, check=16, probe=64)),
+        "world-rest": ("abilities at rest", World(rest)),
+        "world-jump": ("a quarter of the abilities drawn anew each cycle", World(jump)),
+        "world-tuition": ("what is not mastered loses 20 to 90 % of its gap, the rest drifts by 0.02", World(tuition)),
+        "world-luck": ("the walk, and luck decides each answer", World(luck=True)),
+        "world-gate": ("the walk, five skills a student, kept if their mean on the check did not fall", World(gate=5)),
+        "world-small": ("the walk, check 32, probe 16", World(check=32, probe=16)),
+        "world-probe": ("the walk, check 16, probe 64", World(check=16, probe=64)),
+        "world-probe-tuition": ("tuition, check 16, probe 64", World(tuition, check=16, probe=64)),
+        "world-probe-rest": ("at rest, check 16, probe 64", World(rest, check=16, probe=64)),
     }
     rows += [_measured(name, what, world, students // 5) for name, (what, world) in worlds.items()]
     contrasts = {
-        "all-kept": ("tuition, check 16, probe 64, old answers never age", _keep_all),
-        "none-kept": ("tuition, check 16, probe 64, old answers are dropped", _keep_none),
+        "contrast-all-kept": (
+            "tuition, check 16, probe 64, old answers never age",
+            World(tuition, 16, 64, grow=_keep_all),
+        ),
+        "contrast-none-kept": (
+            "tuition, check 16, probe 64, old answers are dropped",
+            World(tuition, 16, 64, grow=_keep_none),
+        ),
+        "contrast-none-kept-rest": ("at rest, check 16, probe 64, the same", World(rest, 16, 64, grow=_keep_none)),
     }
-    # What does not age may miss as it likes: these two are there to be compared with.
+    # These are there to be compared with.
     return rows + [
-        replace(_measured(name, what, World(tuition, 16, 64, grow=grow), students // 5), target="", met=None)
-        for name, (what, grow) in contrasts.items()
+        replace(_measured(name, what, world, students // 5), target="", met=None)
+        for name, (what, world) in contrasts.items()
     ]
 
 
