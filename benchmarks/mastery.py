@@ -213,16 +213,14 @@ def _coverage(students: int) -> list[Row]:
         "world-probe-rest": ("at rest, check 16, probe 64", World(rest, check=16, probe=64)),
     }
     rows += [_measured(name, what, world, students // 5) for name, (what, world) in worlds.items()]
+    all_kept, dropped = World(tuition, 16, 64, grow=_keep_all), World(tuition, 16, 64, grow=_keep_none)
     contrasts = {
-        "contrast-all-kept": (
-            "tuition, check 16, probe 64, old answers never age",
-            World(tuition, 16, 64, grow=_keep_all),
+        "contrast-all-kept": ("tuition, check 16, probe 64, old answers never age", all_kept),
+        "contrast-none-kept": ("tuition, check 16, probe 64, old answers are dropped", dropped),
+        "contrast-none-kept-rest": (
+            "at rest, check 16, probe 64, old answers are dropped",
+            replace(dropped, move=rest),
         ),
-        "contrast-none-kept": (
-            "tuition, check 16, probe 64, old answers are dropped",
-            World(tuition, 16, 64, grow=_keep_none),
-        ),
-        "contrast-none-kept-rest": ("at rest, check 16, probe 64, the same", World(rest, 16, 64, grow=_keep_none)),
     }
     # These are there to be compared with.
     return rows + [
