@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 
 from tft import plugins
 from tft.config.adapters import HeadAdapter
-from tft.curriculum import Purse, Standing, estimate, mean_score
+from tft.curriculum import Purse, Standing
 from tft.exams.examiner import SitRequest, sit
 from tft.exams.self_correction import CorrectRequest, correct
 from tft.gate import Gate
 from tft.lessons import CurateRequest, curate
+from tft.probing import Prober
 from tft.pupil import Pupil
 from tft.records import Checkpoint, Curated, Sitting, Syllabus
 from tft.shelf import Shelf
@@ -62,7 +63,8 @@ class Campaign:
         self._stock = Stock(prepared, steps)
         self._teaching = Teaching(prepared, self._held_out, steps, self._shelf, self._stock, self._practise)
         self._planner: Planner = plugins.load("tft.planners", self._config.tuition.planner)
-        self._gate = Gate(prepared, self._held_out, steps, self._sit)
+        self._prober = Prober(prepared, steps, self._sit)
+        self._gate = Gate(prepared, self._held_out, steps, self._sit, self._prober)
         self._tutor_for_students = steps.reach(prepared.tutor)
         self._taught = [name for name, skill in prepared.skills.items() if skill.role == "taught"]
         self.pupils = [Pupil(config, ref) for config, ref in zip(self._config.students, prepared.students, strict=True)]
@@ -87,7 +89,7 @@ class Campaign:
 
     async def _turn(self, cycle: int, pupils: list[Pupil]) -> None:
         """Turn the circle once, for every student that still learns."""
-        await asyncio.gather(*(self._probe(pupil, cycle) for pupil in pupils))
+        await asyncio.gather(*(self._prober.probe(pupil, cycle) for pupil in pupils))
         waiting: list[tuple[Pupil, TrainRequest]] = []
         async with asyncio.TaskGroup() as learning:
             for place, pupil in enumerate(pupils):
@@ -113,14 +115,6 @@ class Campaign:
         if self._shelf.is_out_of_time():
             for pupil in pupils:
                 pupil.stop = pupil.stop or "budget"
-
-    async def _probe(self, pupil: Pupil, cycle: int) -> None:
-        """Find out what a student can do, before it is taught anything."""
-        probe = await self._sit(pupil, pupil.ref, "probe", cycle, self._prepared.splits.items["probe"])
-        if cycle == 1:
-            pupil.check = await self._sit(pupil, pupil.ref, "check", 0, self._prepared.splits.items["check"])
-            pupil.history.append(mean_score(estimate([pupil.check]), self._taught))
-        pupil.known = estimate([probe, pupil.check])
 
     def _plan(self, pupil: Pupil, cycle: int, turns: int) -> Syllabus:
         adapter = pupil.config.adapter

@@ -11,7 +11,7 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tft.curriculum import Evidence, estimate, mean_score, reflect
+from tft.curriculum import Evidence, estimate, mean_score, reflect, renew
 from tft.curriculum.findings import name_wrong_lessons
 from tft.lessons import Audited, CurateRequest, audit
 from tft.records import Sitting
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from tft.preparation import Prepared
+    from tft.probing import Prober
     from tft.pupil import Pupil
     from tft.records import Checkpoint, Decision, Item, Lesson
     from tft.steps import Steps
@@ -40,14 +41,16 @@ class Gate:
         held_out: fingerprints that may not be taught.
         steps: runs the stages.
         sit: lets a student sit an exam.
+        prober: writes down what is believed of a student.
     """
 
-    def __init__(self, prepared: Prepared, held_out: tuple[str, ...], steps: Steps, sit: Sit) -> None:
+    def __init__(self, prepared: Prepared, held_out: tuple[str, ...], steps: Steps, sit: Sit, prober: Prober) -> None:
         self._prepared = prepared
         self._held_out = held_out
         self._not_taught = frozenset(held_out)
         self._steps = steps
         self._sit = sit
+        self._prober = prober
         self._taught = [name for name, skill in prepared.skills.items() if skill.role == "taught"]
 
     async def judge(self, pupil: Pupil, cycle: int, request: TrainRequest, checkpoint: Checkpoint) -> None:
@@ -63,11 +66,13 @@ class Gate:
         )  # fmt: skip
         decision = reflect(pupil.config.id, cycle, self._prepared.skills, evidence, self._prepared.config.tuition)
         if decision.promoted:
+            pupil.traces = renew(pupil.traces, pupil.check, check, cycle)
             pupil.ref, pupil.check, pupil.roll_backs = candidate, check, 0
         else:
             decision = await self._look_into(pupil, cycle, request.lessons, decision)
             pupil.roll_backs += 1
         self._steps.note(decision, name="reflect", student=pupil.config.id, cycle=cycle)
+        self._prober.believe(pupil, cycle)
         pupil.history.append(mean_score(estimate([pupil.check]), self._taught))
         pupil.stop = decision.stop
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tft.config.campaign import StudentConfig
+from tft.curriculum import Traces
 from tft.records import Lesson, Mastery, Sitting, StopReason
 from tft.student import StudentRef
 
@@ -22,7 +23,10 @@ class Pupil:
     """The promoted checkpoint."""
     check: Sitting = field(default_factory=lambda: Sitting("check", ()))
     """The check of the promoted checkpoint."""
+    traces: Traces = field(default_factory=dict)
+    """Its last answers to probe and check, and what they are worth."""
     known: dict[str, Mastery] = field(default_factory=dict)
+    """What is believed of it by these."""
     history: list[float] = field(default_factory=list)
     roll_backs: int = 0
     held: dict[str, int] = field(default_factory=dict)

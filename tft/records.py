@@ -222,9 +222,32 @@ class Mastery:
     skill: str
     right: int
     n: int
+    """Items that the student answered as it is now."""
     score: float
+    """The share of right answers; of a belief its median."""
     low: float
     high: float
+    aged: float = 0.0
+    """How many fresh answers those of earlier checkpoints are still worth."""
+    asked: int | None = None
+    """Cycle in which it was asked last, 0 before the first; None where only an exam was counted."""
+    probability: float | None = None
+    """That the threshold of mastery is reached; None where only an exam was counted."""
+    undecided: tuple[float, ...] = ()
+    """Thresholds of the planner that the evidence does not part from it yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beliefs:
+    """What is believed of one student at one moment."""
+
+    student: str
+    cycle: int
+    skills: tuple[Mastery, ...]
+    questions: int = 0
+    """How many the probe asked to come to know this; 0 where there was none."""
+    of: int = 0
+    """How many it could have asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from tft.config import Frozen
 from tft.ledger import Ledger, Step
 from tft.metrics import measure
-from tft.records import Checkpoint, Curated, Decision, Offered, Sitting, Syllabus, digest, dump, load
+from tft.records import Beliefs, Checkpoint, Curated, Decision, Offered, Sitting, Syllabus, digest, dump, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,6 +155,11 @@ def describe(result: Any) -> str:
         case Sitting():
             right = sum(answer.verdict.passed for answer in result.answers)
             return f"{right} of {len(result.answers)} right on {result.exam}"
+        case Beliefs():
+            left = [it.skill for it in result.skills if it.undecided]
+            asked = f"{result.questions} of {result.of} questions asked, " if result.of else ""
+            decided = f"{len(result.skills) - len(left)} of {len(result.skills)} skills decided"
+            return asked + decided + (f"; open: {', '.join(left)}" if left else "")
         case Syllabus():
             taught = {line.skill: 0 for line in result.tuition if line.kind != "replay"}
             return f"teaches {', '.join(taught) or 'nothing'}; {len(result.waiting)} wait"

@@ -8,7 +8,7 @@ from datasets import load_dataset
 
 from tests.integration.conftest import Run, comparable
 from tft.ledger import Ledger
-from tft.records import Curated, Syllabus, load
+from tft.records import Beliefs, Curated, Sitting, Syllabus, load
 
 
 def syllabuses(run: Run, student: str) -> list[Syllabus]:
@@ -78,6 +78,37 @@ def test_every_lesson_can_be_traced(inline_run: Run) -> None:
             assert row["lineage"]["source"] == "abacus"
             assert row["lineage"]["calls"]
             assert row["lineage"]["prompts"]
+
+
+def test_the_probe_asks_only_where_the_check_leaves_a_decision_open(inline_run: Run) -> None:
+    ledger = Ledger(inline_run.folder)
+    for student in inline_run.report["students"]:
+        name = student["id"]
+        asked: dict[str, list[list[str]]] = {"probe": [[], [], []], "check": [[], [], []]}
+        for step in ledger.steps("examine", name):
+            sat = load(Sitting, step.result)
+            if sat.exam in asked:
+                asked[sat.exam][step.cycle] += [it.attempt.item.question for it in sat.answers]
+        assert [step.cycle for step in ledger.steps("probe", name)] == [it["cycle"] for it in student["cycles"]]
+        for step, told in zip(ledger.steps("probe", name), student["cycles"], strict=True):
+            beliefs, probed = load(Beliefs, step.result), asked["probe"][step.cycle]
+            assert len(probed) == len(set(probed)) == beliefs.questions < beliefs.of / 2
+            assert not set(probed) & set(asked["check"][0])
+            assert told["probe"] == {"asked": len(probed), "of": beliefs.of}
+            assert sum(it["n"] for it in told["known"].values()) == len(asked["check"][0]) + len(probed)
+            path = inline_run.folder / "exams" / f"{name}-probe-{step.cycle}.jsonl"
+            assert len(path.read_text().splitlines() if probed else []) == len(probed)
+    ledger.close()
+
+
+def test_a_belief_covers_what_the_final_finds(inline_run: Run) -> None:
+    for student in inline_run.report["students"]:
+        assert student["mastery"].keys() == student["skills"].keys()
+        for name, belief in student["mastery"].items():
+            final = student["skills"][name]["after"]
+            assert belief["low"] < final["high"] and final["low"] < belief["high"], (student["id"], name)
+            assert belief["right"] <= belief["n"]
+            assert 0 <= belief["probability"] <= 1
 
 
 def test_tokens_in_the_report_are_those_of_the_steps(inline_run: Run) -> None:

@@ -167,7 +167,11 @@ class ExamsConfig(Frozen):
     examiner: str | None = None
     """A model that grades where no rule can; None means that graders decide. It may not be the tutor."""
     probe: Annotated[int, Field(ge=8)] = 64
-    """Items a skill for the probe, which the planner reads before every cycle."""
+    """Items a skill for the probe: the most that are asked before a cycle, where the check leaves a decision of the
+    planner open."""
+    zone: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """How far from a threshold of the planner it does not matter on which side an ability is counted, in shares of
+    right answers; near 0 and 1 half the way to the end, if that is less. The smaller, the more is asked."""
     check: Annotated[int, Field(ge=8)] = 128
     """Items a skill for the check, which the planner and the promotion gate read after every cycle."""
     final: Annotated[int, Field(ge=8)] = 256

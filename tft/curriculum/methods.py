@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _SOME_RIGHT = 0.25
 _OFTEN_RIGHT = 0.6
+KINDS_CHANGE_AT = (_SOME_RIGHT, _OFTEN_RIGHT)
+"""Shares of right answers at which ``auto`` takes other kinds of lesson."""
 _LEAST_SHARE = 0.25
 _PINNED: dict[str, str] = {
     "demonstration": "demonstrations are",

@@ -14,6 +14,7 @@ from tft.curriculum import estimate
 from tft.records import (
     SELF_CORRECTION,
     Answered,
+    Beliefs,
     Checkpoint,
     Curated,
     Decision,
@@ -102,6 +103,7 @@ class _Student:
         self._config = config
         self._id: str = config["id"]
         self._outcome = ledger.fact(f"outcome/{self._id}") or {}
+        self._beliefs = {step.cycle: load(Beliefs, step.result) for step in ledger.steps("probe", self._id)}
         self._decisions = {it.cycle: it for it in self._read("reflect", Decision)}
         self._checkpoints = {step.cycle: load(Checkpoint, step.result) for step in ledger.steps("train", self._id)}
         self._lessons = {step.cycle: load(Curated, step.result).kept for step in ledger.steps("curate", self._id)}
@@ -136,6 +138,7 @@ class _Student:
             "promoted_cycle": promoted[-1] if promoted else None,
             "stopped_because": self._outcome.get("stopped_because"),
             "skills": skills,
+            "mastery": self._mastery(),
             "final_mean": {
                 when: _mean([skills[name][when].get("score") for name in taught]) for when in ("before", "after")
             },
@@ -176,6 +179,11 @@ class _Student:
             }
             for name in (it["name"] for it in self._setting["skills"])
         }
+
+    def _mastery(self) -> dict[str, dict[str, Any]]:
+        """Give what is believed in the end, of the promoted checkpoint, and from what evidence."""
+        noted = [*self._beliefs.values(), *self._read("believe", Beliefs)]
+        return _believed(noted[-1] if noted else None)
 
     def _self_correction(self, after: Sitting | None) -> dict[str, Any]:
         """Compare the answers of the final exam with what stood after the student had read them again."""
@@ -228,8 +236,11 @@ class _Student:
         for cycle, syllabus in sorted({it.cycle: it for it in self._read("plan", Syllabus)}.items()):
             checkpoint, decision = self._checkpoints.get(cycle), self._decisions.get(cycle)
             kept = len(self._lessons.get(cycle, ()))
+            beliefs = self._beliefs.get(cycle)
             yield {
                 "cycle": cycle,
+                "probe": {"asked": beliefs.questions, "of": beliefs.of} if beliefs else None,
+                "known": _believed(beliefs),
                 "syllabus": [
                     {
                         "skill": it.skill,
@@ -264,6 +275,20 @@ def _is_in(group: str, answered: Answered) -> bool:
 
 def _measure(known: Mastery | None) -> dict[str, Any]:
     return {} if known is None else {"score": known.score, "low": known.low, "high": known.high, "n": known.n}
+
+
+def _believed(beliefs: Beliefs | None) -> dict[str, dict[str, Any]]:
+    return {
+        it.skill: {
+            **_measure(it),
+            "right": it.right,
+            "aged": it.aged,
+            "asked": it.asked,
+            "probability": it.probability,
+            "undecided": list(it.undecided),
+        }
+        for it in (beliefs.skills if beliefs else ())
+    }
 
 
 def _pick(sitting: Sitting | None, belongs: Callable[[Answered], bool]) -> Sitting | None:

@@ -42,10 +42,15 @@ def write_run_files(folder: Path, ledger: Ledger, report: dict[str, Any], html: 
         _write_lines(folder / "lessons" / f"cycle-{cycle}.jsonl", rows)
     _write_metrics(folder / "events.jsonl", folder / "metrics.parquet")
     for stage, place in (("examine", "exams"), ("practise", "attempts")):
+        answered: dict[str, list[dict[str, Any]]] = {}
         for step in ledger.steps(stage):
             exam = step.result["exam"].replace(" ", "-")
             rows = [{"student": step.student, "cycle": step.cycle, **answer} for answer in step.result["answers"]]
-            _write_lines(folder / place / f"{step.student}-{exam}-{step.cycle}.jsonl", rows)
+            name = f"{step.student}-{exam}-{step.cycle}.jsonl"
+            # A probe is asked in batches; of any other exam the last sitting counts.
+            answered[name] = [*answered.get(name, ()), *rows] if exam == "probe" else rows
+        for name, rows in answered.items():
+            _write_lines(folder / place / name, rows)
 
 
 def _write_metrics(events: Path, path: Path) -> None:

@@ -128,6 +128,7 @@ def _student(report: dict[str, Any], student: dict[str, Any]) -> dict[str, Any]:
         "sure": _sure([change.direction for change in changes], sizes),
         "groups": _grouped(found),
         "curves": rows.curves(report, student),
+        "beliefs": rows.beliefs(report, student),
     }
 
 

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from tft.report.measures import Change, Measure, mapping
+from tft.report.measures import Change, Measure, mapping, number
 
 ROLES = ("taught", "retention", "stretch")
 
@@ -56,6 +56,24 @@ class CurvePoint:
     promoted: bool
     """False where the checkpoint was refused and rolled back."""
     measure: Measure
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What is believed of one skill of a student in the end, and from what evidence."""
+
+    name: str
+    measure: Measure
+    """The median of the belief and its interval; ``n`` are the items that this checkpoint answered."""
+    right: int | None
+    aged: float | None
+    """What answers of earlier checkpoints are still worth, in answers."""
+    asked: int | None
+    """Cycle in which it was asked last."""
+    probability: float | None
+    """That it is mastered."""
+    undecided: tuple[float, ...]
+    """Thresholds of the planner on whose side it lies is not known."""
 
 
 def skills(report: dict[str, Any]) -> list[dict[str, Any]]:
@@ -134,6 +152,29 @@ def curves(report: dict[str, Any], student: dict[str, Any]) -> dict[str, list[Cu
                 point = CurvePoint(int(stop.get("cycle") or 0), stop.get("promoted") is not False, measure)
                 found.setdefault(name, []).append(point)
     return {name: points for name, points in found.items() if points}
+
+
+def beliefs(report: dict[str, Any], student: dict[str, Any]) -> list[Belief]:
+    """Give what is believed of each skill in the end, leaving out what was never asked."""
+    found = mapping(student.get("mastery"))
+    rows = []
+    for skill in skills(report):
+        belief = mapping(found.get(str(skill.get("name"))))
+        measure = Measure.read(belief)
+        if measure is not None:
+            thresholds = [number(it) for it in belief.get("undecided") or []]
+            rows.append(
+                Belief(
+                    str(skill.get("name")),
+                    measure,
+                    belief.get("right"),
+                    number(belief.get("aged")),
+                    belief.get("asked"),
+                    number(belief.get("probability")),
+                    tuple(it for it in thresholds if it is not None),
+                )
+            )
+    return rows
 
 
 def flatten(value: object, prefix: str = "") -> list[tuple[str, str]]:

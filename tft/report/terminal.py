@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tft.report import rows, words
-from tft.report.measures import Change, Measure, mapping
+from tft.report.measures import Change, Measure, mapping, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +32,8 @@ def print_summary(report: dict[str, Any], console: Console) -> None:
         _say(console, _heading(student), "bold")
         console.print(_table(report, student, console))
         _say(console, _retention(student))
+        for line in _believed(report, student):
+            _say(console, line)
         for suite, reason in _not_sat(report, student):
             _say(console, f"{suite}: not sat, {reason}", "yellow")
     console.print()
@@ -133,6 +135,21 @@ def _retention(student: dict[str, Any]) -> str:
     bounds = words.interval(drop, signed=False)
     said = f"worst drop of what was known before: {words.points(drop.value, signed=False)} points"
     return f"{said} on {worst.get('skill')}" + (f" ({bounds})" if bounds else "")
+
+
+def _believed(report: dict[str, Any], student: dict[str, Any]) -> Iterator[str]:
+    """Sort the skills by what the evidence says of mastery: above, below, or not told apart from it."""
+    threshold = number(mapping(mapping(report.get("config")).get("tuition")).get("mastery"))
+    found = rows.beliefs(report, student)
+    if threshold is None or not found:
+        return
+    groups = {
+        "mastered": [it.name for it in found if threshold not in it.undecided and it.measure.score >= threshold],
+        "not mastered": [it.name for it in found if threshold not in it.undecided and it.measure.score < threshold],
+        "undecided": [f"{it.name} ({words.interval(it.measure)})" for it in found if threshold in it.undecided],
+    }
+    said = "; ".join(f"{title}: {', '.join(names)}" for title, names in groups.items() if names)
+    yield f"believed of the last checkpoint, {said}"
 
 
 def _not_sat(report: dict[str, Any], student: dict[str, Any]) -> list[tuple[str, str]]:

@@ -146,6 +146,13 @@ def _skills(marks: dict[str, tuple[int, tuple[int, ...], int, int]]) -> dict[str
     }
 
 
+def _belief(right: int, aged: float) -> dict[str, Any]:
+    return {
+        **score(right, 128), "right": right, "aged": aged, "asked": 3, "probability": right / 128,
+        "undecided": [0.9] if 110 < right < 121 else [],
+    }  # fmt: skip
+
+
 def _curve(marks: dict[str, tuple[int, tuple[int, ...], int, int]], refused: set[int]) -> list[dict[str, Any]]:
     cycles = len(next(iter(marks.values()))[1])
     return [
@@ -186,6 +193,9 @@ def _ada() -> dict[str, Any]:
         "stopped_because": "mastery",
         "final_mean": {"before": _mean(ADA, 0), "after": _mean(ADA, 1)},
         "skills": _skills(ADA),
+        "mastery": {
+            name: _belief(check[-1], aged=4.5 if name == "sub_3" else 0.0) for name, (_, check, _, _) in ADA.items()
+        },
         "curve": _curve(ADA, refused={2}),
         "cycles": [
             {
@@ -296,6 +306,7 @@ def _blaise() -> dict[str, Any]:
         "stopped_because": "mastery",
         "final_mean": {"before": _mean(BLAISE, 0), "after": _mean(BLAISE, 1)},
         "skills": _skills(BLAISE),
+        "mastery": {},
         "curve": _curve(BLAISE, refused=set()),
         "cycles": [
             {

@@ -107,6 +107,23 @@ def test_cycles_tell_syllabus_reasons_and_the_gate(report: dict[str, Any]) -> No
     assert badges == ["rolled back"]
 
 
+def test_a_belief_is_shown_with_its_evidence(report: dict[str, Any]) -> None:
+    report["students"][0]["mastery"]["add_2"] = {
+        "score": 0.885, "low": 0.821, "high": 0.934, "n": 112, "right": 99, "aged": 3.25, "asked": 2,
+        "probability": 0.34, "undecided": [0.9],
+    }  # fmt: skip
+    shown = page(report)
+    assert shown.row("add_2", 2)[1:] == ["88.5 %82.1 to 93.4", "34.0 %", "99 of 112", "3.2", "2", "90 %"]
+    assert shown.row("add_1", 2)[-1] == "all decided"
+    assert body(report).count("What is believed") == 1
+    assert "6 skills of 10 decided" in body(report)
+
+
+def test_what_the_probe_asked_is_told(report: dict[str, Any]) -> None:
+    report["students"][0]["cycles"][0]["probe"] = {"asked": 48, "of": 479}
+    assert body(report).count("48 of 479 questions asked") == 1
+
+
 def test_curation_shows_every_reason(report: dict[str, Any]) -> None:
     report["curation"]["rejected"]["haunted"] = 536
     assert page(report).row("rejected: haunted")[1:3] == ["536", "5.0 %"]

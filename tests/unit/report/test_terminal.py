@@ -46,6 +46,15 @@ def test_marks_follow_the_interval_of_the_change(report: dict[str, Any]) -> None
     assert "worst drop of what was known before: 4.3 points on mul_1 (1.9 to 7.5)" in text
 
 
+def test_what_is_believed_is_sorted_by_mastery(report: dict[str, Any]) -> None:
+    report["students"][0]["mastery"]["add_2"].update(score=0.885, low=0.821, high=0.934, undecided=[0.75, 0.9])
+    report["students"][0]["mastery"]["sub_2"].update(score=0.7, undecided=[0.75])
+    text = " ".join(printed(report, 200).split())
+    assert "believed of the last checkpoint, mastered: add_1, sub_1, mul_1" in text
+    assert "; not mastered: sub_2, add_4, sub_4; undecided: add_2 (82.1 to 93.4), add_3 (" in text
+    assert text.count("believed of") == 1
+
+
 def test_costs_and_reasons_are_told(report: dict[str, Any]) -> None:
     text = printed(report)
     assert "every skill to be taught was mastered" in text

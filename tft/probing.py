@@ -1,0 +1,57 @@
+"""What a student can do, asked before it is taught: as many questions as leave nothing open that the plan asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tft.curriculum import Decisions, believe, estimate, hear, mean_score, next_items
+from tft.records import Beliefs
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tft.preparation import Prepared
+    from tft.pupil import Pupil
+    from tft.records import Item, Sitting
+    from tft.steps import Steps
+    from tft.student import StudentRef
+
+    Sit = Callable[[Pupil, StudentRef, str, int, tuple[Item, ...]], Awaitable[Sitting]]
+
+
+class Prober:
+    """Finds out what students know, and writes down what is believed of them.
+
+    Args:
+        prepared: the campaign.
+        steps: runs the stages.
+        sit: lets a student sit an exam.
+    """
+
+    def __init__(self, prepared: Prepared, steps: Steps, sit: Sit) -> None:
+        self._items = prepared.splits.items
+        self._steps = steps
+        self._sit = sit
+        self._decisions = Decisions.of(prepared.config)
+        self._taught = [name for name, skill in prepared.skills.items() if skill.role == "taught"]
+
+    async def probe(self, pupil: Pupil, cycle: int) -> None:
+        """Find out what a student can do, before it is taught anything."""
+        if cycle == 1:
+            pupil.check = await self._sit(pupil, pupil.ref, "check", 0, self._items["check"])
+            pupil.history.append(mean_score(estimate([pupil.check]), self._taught))
+            pupil.traces = hear(pupil.traces, pupil.check, 0)
+        probe, asked = self._items["probe"], 0
+        while items := next_items(probe, pupil.traces, self._decisions):
+            pupil.traces = hear(pupil.traces, await self._sit(pupil, pupil.ref, "probe", cycle, items), cycle)
+            asked += len(items)
+        self._note(pupil, "probe", cycle, asked, len(probe))
+
+    def believe(self, pupil: Pupil, cycle: int) -> None:
+        """Write down what the evidence says after a cycle."""
+        self._note(pupil, "believe", cycle, 0, 0)
+
+    def _note(self, pupil: Pupil, name: str, cycle: int, asked: int, of: int) -> None:
+        pupil.known = believe(pupil.traces, self._decisions)
+        beliefs = Beliefs(pupil.config.id, cycle, tuple(pupil.known.values()), asked, of)
+        self._steps.note(beliefs, name=name, student=pupil.config.id, cycle=cycle)
