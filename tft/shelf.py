@@ -83,12 +83,21 @@ class Shelf:
             turns: cycles of students that are left, this one included.
         """
         left = self.allowance().tokens
+        prices = {skill: row.price for skill, row in self._rows.items() if row.price is not None}
         return Purse(
             tokens=None if left is None else max(0, left) * 2 / (turns + 1),
-            prices={skill: row.price for skill, row in self._rows.items() if row.price is not None},
+            prices=prices,
+            scarce=self._is_scarce(prices),
             ready={skill: max(0, len(row.lessons) - read.get(skill, 0)) for skill, row in self._rows.items()},
             spent=bool(self.limit),
         )
+
+    def _is_scarce(self, prices: Mapping[str, float]) -> bool:
+        budget, tuition = self._prepared.config.budget.tutor_tokens, self._prepared.config.tuition
+        if budget is None or not prices:
+            return False
+        taught = sum(skill.role == "taught" for skill in self._prepared.skills.values())
+        return budget < sum(prices.values()) / len(prices) * taught * tuition.lessons * tuition.cycles
 
     async def take(self, skill: str, start: int, count: int) -> list[Lesson]:
         """Take lessons from a place on the shelf of a skill; fewer where the budget or the skill ends.

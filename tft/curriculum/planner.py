@@ -71,7 +71,9 @@ def plan(standing: Standing, skills: Mapping[str, SkillCard], config: TuitionCon
             new = sum(line.lessons for line in tuition)
         else:
             new = sum(line.lessons for line in tuition)
-            tuition += _review(standing, held, min(1.0, config.review * (1 + roll_backs)))
+            # Where tokens are scarce, what they have bought is read as often as there is time for.
+            share = 1.0 if config.methods == "auto" and purse.scarce else config.review * (1 + roll_backs)
+            tuition += _review(standing, held, min(1.0, share))
         weights = {
             name: _LONGER if skills[name].role == "taught" else 1
             for name in held

@@ -23,6 +23,8 @@ class Purse:
     """Tokens that the next lesson of a skill will cost, by what the last ones did; none where none was written."""
     ready: Mapping[str, int] = field(default_factory=dict)
     """Lessons of a skill that it has not read and somebody has paid for."""
+    scarce: bool = False
+    """Whether the budget would not reach if every skill got all its lessons in every cycle."""
     spent: bool = False
     """Whether the tutor may not be asked at all."""
 

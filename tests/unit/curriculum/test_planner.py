@@ -275,6 +275,14 @@ def test_tokens_go_where_they_are_expected_to_gain_most() -> None:
     assert taught(free) == {"short": 1000}
 
 
+def test_what_scarce_tokens_have_bought_is_read_again_in_full() -> None:
+    purse = Purse(1_000_000, {"short": 50}, scarce=True)
+    assert kinds(cut(purse, {"short": 400}, short=10, other=10), "short")["replay"] == 400
+    pinned = CONFIG.model_copy(update={"methods": "demonstration"})
+    again = plan("ada", 2, WIDE, known(facts=100, short=10), pinned, {"short": 400}, purse=purse)
+    assert kinds(again, "short")["replay"] == 200
+
+
 def test_what_is_cut_says_so() -> None:
     syllabus = cut(rich(60_000, short=50, other=50), short=10, other=10)
     assert taught(syllabus) == {"short": 1000, "other": 200}
