@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from tests.making import demonstration
-from tft.config.campaign import LESSONS_A_BATCH, BudgetConfig, TutorUse
+from tft.config.campaign import LESSONS_A_BATCH, BudgetConfig, TuitionConfig, TutorUse
 from tft.config.cards import SkillCard
 from tft.errors import BudgetError
 from tft.lessons import DemonstrationRequest, demonstrate
@@ -48,7 +48,10 @@ def make(
     budget = BudgetConfig(tutor_tokens=tokens, hours=2)
     prepared = SimpleNamespace(
         config=SimpleNamespace(
-            budget=budget, seed=7, tutor=TutorUse(use="abacus"), tuition=SimpleNamespace(methods=methods)
+            budget=budget,
+            seed=7,
+            tutor=TutorUse(use="abacus"),
+            tuition=TuitionConfig.model_validate({"methods": methods, "lessons": 500, "cycles": 3}),
         ),
         tutor_card=SimpleNamespace(price=None),
         skills=SKILLS,
@@ -111,6 +114,30 @@ def test_who_asks_first_changes_nothing() -> None:
     take(one, 0, 10)
     take(other, BATCH, 10)
     assert take(one, 0, 2 * BATCH) == take(other, 0, 2 * BATCH)
+
+
+def test_a_purse_has_more_for_the_first_turns_and_all_for_the_last() -> None:
+    shelf = make(FakeSteps(), tokens=60_000)
+    assert [shelf.purse({}, turns).tokens for turns in (5, 2, 1)] == [20_000, 40_000, 60_000]
+    assert make(FakeSteps()).purse({}, 5).tokens is None
+
+
+def test_a_purse_knows_prices_and_what_is_paid_for() -> None:
+    shelf = make(FakeSteps(BATCH // 2), tokens=60_000)
+    take(shelf, 0, 100)
+    purse = shelf.purse({"add_2": 28, "sub_2": 5}, 1)
+    assert purse.prices == {"add_2": 10.0}
+    assert purse.ready == {"add_2": 100, "sub_2": 0}
+    assert not purse.spent
+
+
+@pytest.mark.parametrize(("tokens", "scarce"), [(29_999, True), (30_000, False), (None, False)])
+def test_tokens_are_scarce_where_they_do_not_reach_for_all_lessons(tokens: int | None, scarce: bool) -> None:
+    # 10 tokens a lesson, 500 lessons of two skills in three cycles.
+    shelf = make(FakeSteps(), tokens)
+    assert not shelf.purse({}, 1).scarce
+    take(shelf, 0, 1)
+    assert shelf.purse({}, 1).scarce is scarce
 
 
 @pytest.mark.parametrize(("methods", "drawn"), [("auto", [False, False, True, True]), ("critique", [False] * 4)])
