@@ -19,7 +19,7 @@ import click
 
 from tft import __version__
 from tft.door import Door
-from tft.errors import PrerequisiteError, Problem, UserError
+from tft.errors import PrerequisiteError, UserError
 
 if TYPE_CHECKING:
     from tft.doctor import Finding
@@ -293,15 +293,9 @@ def _find_config(config: str) -> Path:
 
 
 def _find_run(name: str) -> Path:
-    """Find a run directory by its path, or by its name below ``runs/``."""
-    from tft.config.reading import closest
-    from tft.library import is_file
+    from tft.library import find_run
 
-    for folder in (Path(name), Path("runs") / name):
-        if is_file(folder / "ledger.sqlite"):
-            return folder
-    known = closest(name, [path.parent.name for path in Path("runs").glob("*/ledger.sqlite")])
-    raise UserError(Problem("there is no run of this name", key="RUN", value=name, remedy=f"below runs/, {known}"))
+    return find_run(name, "RUN")
 
 
 def _print_json(value: object) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tft.config import Frozen
 from tft.ledger import Ledger, Step
-from tft.records import Checkpoint, Curated, Decision, Offered, Sitting, Syllabus, digest, dump, load
+from tft.records import Checkpoint, Curated, Decision, Inherited, Offered, Sitting, Syllabus, digest, dump, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,6 +124,8 @@ def describe(result: Any) -> str:
         case Sitting():
             right = sum(answer.verdict.passed for answer in result.answers)
             return f"{right} of {len(result.answers)} right on {result.exam}"
+        case Inherited():
+            return f"goes on from {result.versions[-1].run}, with {len(result.lessons)} lessons to read again"
         case Syllabus():
             taught = {line.skill: 0 for line in result.tuition if line.kind != "replay"}
             return f"teaches {', '.join(taught) or 'nothing'}; {len(result.waiting)} wait"

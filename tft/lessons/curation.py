@@ -9,7 +9,7 @@ dropped, except in replay, where they are the point.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tft.config.cards import GraderConfig
@@ -28,16 +28,19 @@ class CurateRequest:
     grader: GraderConfig
     held_out: tuple[str, ...]
     """Fingerprints of items that may not be taught; see ``Splits.fingerprints``."""
+    graders: dict[str, GraderConfig] = field(default_factory=dict)
+    """Of skills that another grader judges."""
 
 
 def curate(request: CurateRequest) -> Curated:
     """Keep the lessons that may be taught, each with the verdicts and filters it passed."""
-    grader, held_out = make_grader(request.grader), frozenset(request.held_out)
+    usual, held_out = make_grader(request.grader), frozenset(request.held_out)
+    graders = {skill: make_grader(config) for skill, config in request.graders.items()}
     kept: list[Lesson] = []
     rejections: list[Rejection] = []
     seen: set[str] = set()
     for lesson in request.lessons:
-        checked = _check(lesson, grader, held_out, seen)
+        checked = _check(lesson, graders.get(lesson.item.skill, usual), held_out, seen)
         if isinstance(checked, Lesson):
             kept.append(checked)
             seen.add(checked.id)

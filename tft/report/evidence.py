@@ -17,6 +17,7 @@ from tft.records import (
     Checkpoint,
     Curated,
     Decision,
+    Inherited,
     Lesson,
     LessonKind,
     Mastery,
@@ -24,6 +25,7 @@ from tft.records import (
     Sitting,
     Syllabus,
     Usage,
+    Version,
     load,
 )
 from tft.report.material import describe_material
@@ -58,6 +60,7 @@ def build_report(ledger: Ledger) -> dict[str, Any]:
         "version": __version__,
         "campaign": setting["campaign"],
         "seed": setting["seed"],
+        "continue_from": setting.get("continue_from"),
         "seconds": ledger.fact("seconds"),
         "cycles": max((step.cycle for step in ledger.steps("plan")), default=0),
         "stopped_because": _stopped_because([student["stopped_because"] for student in students]),
@@ -144,9 +147,26 @@ class _Student:
             },
             "trained_tokens": sum(it.trained_tokens for it in self._checkpoints.values()),
             "checkpoint": self._outcome.get("checkpoint"),
+            "lineage": self._lineage(),
             "curve": list(self._curve()),
             "cycles": list(self._cycles()),
         }
+
+    def _lineage(self) -> list[dict[str, Any]]:
+        """List what it was when each campaign before this one had ended, the oldest first."""
+        found: tuple[Version, ...] = ()
+        for inherited in self._read("inherit", Inherited):
+            found = inherited.versions
+        return [
+            {
+                "run": it.run,
+                "date": it.date,
+                "checkpoint": it.checkpoint,
+                "taught": list(it.taught),
+                "skills": {name: _measure(score) for name, score in it.scores.items()},
+            }
+            for it in found
+        ]
 
     def _skills(self, before: Sitting | None, after: Sitting | None) -> dict[str, dict[str, Any]]:
         first, last = (estimate([it]) if it is not None else {} for it in (before, after))
