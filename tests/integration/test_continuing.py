@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import Run, command, comparable, run
+from tft.comparison import compare
 from tft.ledger import Ledger
 
 TINY = (
@@ -171,6 +172,11 @@ def test_a_changed_run_is_refused(tmp_path: Path, first: Run) -> None:
     (copy / "students" / "blaise" / "final" / "model.safetensors").write_bytes(b"")
     said = refused(tmp_path / "third", *go_on(copy))
     assert "is damaged" in said and "continue_from" in said
+
+
+def test_runs_of_one_history_are_compared_on_the_same_items(first: Run, second: Run) -> None:
+    found = {(it["first"]["student"], it["exam"]): it for it in compare([first.folder, second.folder])["comparisons"]}
+    assert found["blaise", "sub_2"]["paired"] and not found["blaise", "add_2"]["paired"]
 
 
 def test_what_cannot_go_on_is_refused(tmp_path: Path, first: Run) -> None:

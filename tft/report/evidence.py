@@ -113,14 +113,14 @@ class _Student:
         for step in self._ledger.steps(stage, self._id):
             yield load(kind, step.result)
 
-    def _after(self, exam: str) -> Sitting | None:
+    def after(self, exam: str) -> Sitting | None:
         """Give the sitting of the promoted checkpoint; where nothing was promoted that is the first one."""
         if self._outcome and self._outcome["promoted_digest"] is None:
             return self._sittings.get((exam, 0))
         return self._sittings.get((exam, 1)) if self._outcome else None
 
     def report(self) -> dict[str, Any]:
-        before, after = self._sittings.get(("final", 0)), self._after("final")
+        before, after = self._sittings.get(("final", 0)), self.after("final")
         skills = self._skills(before, after)
         taught = [it["name"] for it in self._setting["skills"] if it["role"] == "taught"]
         kinds = Counter(lesson.kind for lessons in self._lessons.values() for lesson in lessons)
@@ -205,7 +205,7 @@ class _Student:
         return {"first": right[0], "revised": right[1], "n": len(asked), "change": change}
 
     def _whole(self, suite: dict[str, Any]) -> dict[str, Any]:
-        before, after = self._sittings.get((suite["name"], 0)), self._after(suite["name"])
+        before, after = self._sittings.get((suite["name"], 0)), self.after(suite["name"])
         groups = sorted({group for it in (before.answers if before else ()) for group in it.attempt.item.groups})
 
         def compare(belongs: Callable[[Answered], bool]) -> dict[str, Any]:
@@ -409,3 +409,16 @@ def _sources(setting: dict[str, Any]) -> list[dict[str, Any]]:
             for it in setting.get("material", [])
         ),
     ]  # fmt: skip
+
+
+def final_answers(ledger: Ledger) -> dict[str, dict[str, dict[str, bool]]]:
+    """Say which questions each student answered right at the end, by student and by skill or whole exam."""
+    setting = ledger.fact("setting")
+    found: dict[str, dict[str, dict[str, bool]]] = {}
+    for config in setting["config"]["students"]:
+        student, right = _Student(ledger, setting, config), found.setdefault(config["id"], {})
+        for exam in ("final", *(suite["name"] for suite in setting["suites"])):
+            sitting = student.after(exam)
+            for it in sitting.answers if sitting is not None else ():
+                right.setdefault(it.attempt.item.skill, {})[it.attempt.item.question] = it.verdict.passed
+    return found
