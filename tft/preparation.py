@@ -144,13 +144,9 @@ def _join(splits: Splits, inherited: Inheritance) -> Splits:
 
 
 def _without_taught(suite: Suite, source: ItemSource, splits: Splits, inherited: Inheritance) -> Suite:
-    """Leave out of a whole exam what was taught in the runs before."""
-    return replace(
-        suite,
-        items=tuple(
-            it for it in suite.items if it.fingerprint not in inherited.taught or _is_table(it, source, splits)
-        ),
-    )
+    """Leave out of a whole exam what was taught in the runs before, but for the facts of tables."""
+    kept = [it for it in suite.items if it.fingerprint not in inherited.taught or _is_table(it, source, splits)]
+    return replace(suite, items=tuple(kept), left_out=len(suite.items) - len(kept))
 
 
 def _is_table(item: Item, source: ItemSource, splits: Splits) -> bool:

@@ -205,7 +205,7 @@ def _write_setting(prepared: Prepared, ledger: Ledger) -> None:
         ],
         "suites": [
             {"name": suite.name, "caption": card.caption, "missing": suite.missing, "items": len(suite.items),
-             "digest": suite.digest, "origin": suite.origin, "license": card.data.license,
+             "left_out": suite.left_out, "digest": suite.digest, "origin": suite.origin, "license": card.data.license,
              "reference": card.data.reference}
             for card, suite in prepared.suites
         ],

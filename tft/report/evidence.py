@@ -220,6 +220,7 @@ class _Student:
             "sat": before is not None,
             "reason": suite["missing"],
             "caption": suite["caption"],
+            "left_out": suite.get("left_out", 0),
             **compare(lambda _: True),
             "groups": {group: compare(partial(_is_in, group)) for group in groups},
         }

@@ -298,3 +298,10 @@ def test_what_a_student_was_before_is_on_the_page(report: dict[str, Any]) -> Non
     report["students"][0]["lineage"] = [version]
     page = render_html(report)
     assert "What it was before" in page and "<code>abababababab</code>" in page and "87.5" in page
+
+
+def test_items_of_a_whole_exam_that_were_taught_before_are_told(report: dict[str, Any]) -> None:
+    suite = next(iter(report["students"][0]["whole"]))
+    assert "taught in an earlier campaign" not in render_html(report)
+    report["students"][0]["whole"][suite]["left_out"] = 12
+    assert f"12 items of {suite} had been taught in an earlier campaign, and are left out." in render_html(report)
