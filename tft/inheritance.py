@@ -59,6 +59,11 @@ class Inheritance:
     taught: frozenset[str] = frozenset()
     """Fingerprints of what was taught in the runs before."""
 
+    @property
+    def worked(self) -> tuple[str, ...]:
+        """The skills to be kept that are no tables: their answers are longer."""
+        return tuple(skill for skill in self.skills if skill not in self.examined_whole)
+
     def graders(self) -> dict[str, GraderConfig]:
         """Give the graders of skills that the campaign's own does not judge."""
         return {skill: origin.grader for skill, origin in self.origins.items()}

@@ -207,7 +207,8 @@ class TuitionConfig(Frozen):
     critiques: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of a skill's lessons that criticise the student's own attempts, once some of them are right."""
     replay: Annotated[float, Field(ge=0, le=1)] = 0.25
-    """Share of rows, beside the new lessons, that rehearse skills mastered without tuition; 0 turns this off."""
+    """Share of rows, beside the new lessons, that rehearse skills mastered without tuition, and those that only have
+    to be kept; 0 turns this off."""
     review: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of the lessons of earlier cycles that are read again in each cycle; 0 turns this off."""
     max_drop: Annotated[float, Field(gt=0, lt=1)] = 0.1

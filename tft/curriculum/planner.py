@@ -15,7 +15,7 @@ from tft.curriculum.methods import choose_methods
 from tft.records import LessonKind, Mastery, Syllabus, Tuition
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from tft.config.campaign import TuitionConfig
     from tft.config.cards import SkillCard
@@ -41,6 +41,8 @@ def plan(
     *,
     tutor: bool = True,
     only: LessonKind | None = None,
+    kept: Collection[str] = (),
+    beginner: bool = True,
 ) -> Syllabus:
     """Plan one cycle of one student.
 
@@ -55,6 +57,8 @@ def plan(
         material: lines that may be read from files, where the student is taught their skill, or no skill says when.
         tutor: whether the tutor may be asked; where its budget is spent, all that a student was shown is read again.
         only: the one kind of lesson that it can learn from; None for one that can learn from all.
+        kept: skills that an earlier campaign taught or kept.
+        beginner: whether it begins with this campaign; one that goes on from another is disturbed by the first rate.
     """
     tuition: list[Tuition] = []
     waiting: dict[str, str] = {}
@@ -82,21 +86,28 @@ def plan(
             tuition += _review(shown, held, 1.0)
             new = sum(line.lessons for line in tuition)
         weights = {
-            name: _LONGER if skills[name].role == "taught" else 1
-            for name in held
-            if skills[name].role != "stretch" and not shown.get(name)
+            name: _LONGER if skills[name].role == "taught" or name in kept else 1
+            for name in skills
+            if _is_rehearsed(name, skills[name].role, known.get(name), held) and not shown.get(name)
         }
         # Its own right answers alone teach nobody who learns from pairs.
         if only != "preference":
-            tuition += _rehearse(weights, new, config.replay, roll_backs)
+            tuition += _rehearse(weights, held, new, config.replay, roll_backs)
     return Syllabus(
         student=student,
         cycle=cycle,
         tuition=tuple(tuition),
         waiting=waiting,
         mastered=tuple(held),
-        learning_rate_scale=_AFTER_ROLL_BACK**roll_backs * max(_SLOWEST, _LATER ** (cycle - 1)),
+        learning_rate_scale=_AFTER_ROLL_BACK**roll_backs * max(_SLOWEST, _LATER ** (cycle - 1 if beginner else cycle)),
     )
+
+
+def _is_rehearsed(name: str, role: str, known: Mastery | None, held: Collection[str]) -> bool:
+    """A skill that only has to be kept is rehearsed while anything of it is right: below mastery it needs it most."""
+    if role == "retention":
+        return known is not None and known.right > 0
+    return name in held and role != "stretch"
 
 
 def _review(shown: Mapping[str, int], held: Sequence[str], share: float) -> list[Tuition]:
@@ -105,10 +116,20 @@ def _review(shown: Mapping[str, int], held: Sequence[str], share: float) -> list
     return [Tuition(skill, "replay", count, reasons[skill in held]) for skill, count in rows.items() if count]
 
 
-def _rehearse(weights: dict[str, int], lessons: int, share: float, roll_backs: int) -> list[Tuition]:
+def _rehearse(
+    weights: dict[str, int], held: Sequence[str], lessons: int, share: float, roll_backs: int
+) -> list[Tuition]:
     if not weights or share == 0:
         return []
     share = min(_MOST_REPLAY, share * (1 + roll_backs))
     rows = lessons * share / (1 - share) / sum(weights.values())
-    reason = "mastered: no tuition, only rehearsal, so that it stays"
-    return [Tuition(skill, "replay", max(1, round(rows * weight)), reason) for skill, weight in weights.items()]
+    reasons = {True: "mastered", False: "to be kept"}
+    return [
+        Tuition(
+            skill,
+            "replay",
+            max(1, round(rows * weight)),
+            f"{reasons[skill in held]}: no tuition, only rehearsal, so that it stays",
+        )
+        for skill, weight in weights.items()
+    ]
