@@ -23,10 +23,16 @@ from benchmarks.results import Row
 from tft.library import shipped
 
 SEEDS = (301, 302, 303)
+TABLES = ("add_1", "sub_1", "mul_1")
 FIRST, SECOND = ("add_2", "sub_2"), ("add_3", "sub_3")
-ARMS: dict[str, tuple[str, ...]] = {"replay": (), "without": ("tuition.replay=0", "tuition.review=0")}
+ARMS: dict[str, tuple[str, ...]] = {
+    "replay": ("tuition.replay=0.4",),
+    "without": ("tuition.replay=0", "tuition.review=0"),
+}
 LIMITS = ("exams.whole=[]", "exams.final=1000", "tuition.cycles=2", "threads.tutor=1", "cluster=inline")
-OPEN = ("tuition.max_drop=0.99", "tuition.lessons=400", "tuition.methods=demonstration")
+SECOND_TIME = (
+    "students=[{id: blaise}]", "tuition.max_drop=0.99", "tuition.lessons=600", "tuition.methods=demonstration",
+)  # fmt: skip
 MOST = 0.02
 PLACE = Path("runs/retention")
 
@@ -37,10 +43,10 @@ def run(options: list[str]) -> list[Row]:
     rows: list[Row] = []
     for seed in SEEDS[: next((int(it) for it in options if it.isdigit()), 1)]:
         first = PLACE / f"first-{seed}"
-        reports = {"first": _campaign(seed, first, f"skills=[add_1,sub_1,mul_1,{','.join(FIRST)}]")}
+        reports = {"first": _campaign(seed, first, f"skills=[{','.join((*TABLES, *FIRST))}]")}
         for arm, settings in ARMS.items():
-            second = (f"skills=[{','.join(SECOND)}]", f"continue_from={first.resolve()}", "students=null")
-            reports[arm] = _campaign(seed, PLACE / f"{arm}-{seed}", *second, *OPEN, *settings)
+            second = (f"skills=[{','.join(SECOND)}]", f"continue_from={first.resolve()}")
+            reports[arm] = _campaign(seed, PLACE / f"{arm}-{seed}", *second, *SECOND_TIME, *settings)
         for arm in ARMS:
             rows += [row for student in reports[arm]["students"] for row in _rows(seed, arm, student)]
         took = {name: it["seconds"] for name, it in reports.items()}
@@ -74,6 +80,11 @@ def _rows(seed: int, arm: str, student: dict[str, Any]) -> list[Row]:
         note = f"from {it['before']['score']:.1%} to {it['after']['score']:.1%}, n = {it['after']['n']}"
         rows.append(Row(f"{who}-{skill}", f"{skill}, {student['adapter']}: change in the second campaign",
                         change["value"], "share", change["low"], change["high"], target, met, note=note))  # fmt: skip
+    worst = min((student["skills"][skill]["change"]["value"], skill) for skill in TABLES)
+    it = student["skills"][worst[1]]
+    note = f"{worst[1]}, from {it['before']['score']:.1%} to {it['after']['score']:.1%}, n = {it['after']['n']}"
+    rows.append(Row(f"{who}-tables", "worst change of a table of single digits", worst[0], "share",
+                    it["change"]["low"], it["change"]["high"], note=note))  # fmt: skip
     means = [sum(student["skills"][skill][when]["score"] for skill in SECOND) / len(SECOND)
              for when in ("before", "after")]  # fmt: skip
     read = sum(it["rehearsed"] for it in student["skills"].values())

@@ -131,7 +131,7 @@ class Campaign:
             pupil.config.id, cycle, self._prepared.skills, pupil.known, self._config.tuition, shown, pupil.roll_backs,
             self._stock.lines(pupil, cycle), tutor=not self._shelf.limit,
             only=adapter.learns_from if isinstance(adapter, HeadAdapter) else None,
-            kept=self._prepared.inherited.worked, beginner=pupil.config.id not in self._prepared.inherited.students,
+            kept=self._prepared.inherited.worked,
         )  # fmt: skip
         self._steps.note(syllabus, name="plan", student=pupil.config.id, cycle=cycle)
         return syllabus

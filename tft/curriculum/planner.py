@@ -42,7 +42,6 @@ def plan(
     tutor: bool = True,
     only: LessonKind | None = None,
     kept: Collection[str] = (),
-    beginner: bool = True,
 ) -> Syllabus:
     """Plan one cycle of one student.
 
@@ -58,7 +57,6 @@ def plan(
         tutor: whether the tutor may be asked; where its budget is spent, all that a student was shown is read again.
         only: the one kind of lesson that it can learn from; None for one that can learn from all.
         kept: skills that an earlier campaign taught or kept.
-        beginner: whether it begins with this campaign; one that goes on from another is disturbed by the first rate.
     """
     tuition: list[Tuition] = []
     waiting: dict[str, str] = {}
@@ -99,7 +97,7 @@ def plan(
         tuition=tuple(tuition),
         waiting=waiting,
         mastered=tuple(held),
-        learning_rate_scale=_AFTER_ROLL_BACK**roll_backs * max(_SLOWEST, _LATER ** (cycle - 1 if beginner else cycle)),
+        learning_rate_scale=_AFTER_ROLL_BACK**roll_backs * max(_SLOWEST, _LATER ** (cycle - 1)),
     )
 
 

@@ -147,12 +147,6 @@ def test_what_an_earlier_campaign_taught_weighs_as_what_this_one_teaches() -> No
     assert (kinds(syllabus, "facts"), kinds(syllabus, "old")) == ({"replay": 83}, {"replay": 250})
 
 
-def test_who_goes_on_learns_at_the_rate_of_later_cycles() -> None:
-    rates = [[plan("ada", cycle, SKILLS, {}, CONFIG, beginner=begins).learning_rate_scale for cycle in (1, 2, 3)]
-             for begins in (True, False)]  # fmt: skip
-    assert rates == [[1.0, 0.7, 0.5], [0.7, 0.5, 0.5]]
-
-
 def test_a_mastered_stretch_skill_is_not_rehearsed() -> None:
     assert kinds(make(facts=100, short=0, longest=95), "longest") == {}
 
