@@ -76,6 +76,8 @@ class Campaign:
 
     async def run(self) -> None:
         """Go round until every student has stopped for a reason."""
+        for pupil in self.pupils:
+            self._take_over(pupil)
         await self._stock.open()
         await asyncio.gather(*(self._sit_finals(pupil, 0) for pupil in self.pupils))
         for cycle in range(1, self._config.tuition.cycles + 1):
@@ -86,6 +88,13 @@ class Campaign:
         for pupil in self.pupils:
             pupil.stop = pupil.stop or ("budget" if self._shelf.limit else "cycles")
         await asyncio.gather(*(self._sit_finals(pupil, 1) for pupil in self.pupils if pupil.ref.digest))
+
+    def _take_over(self, pupil: Pupil) -> None:
+        """Give a student the notebook it brings along from an earlier campaign."""
+        inherited = self._prepared.inherited.students.get(pupil.config.id)
+        if inherited is not None:
+            pupil.remember(inherited.lessons)
+            self._steps.note(inherited, name="inherit", student=pupil.config.id, cycle=0)
 
     async def _turn(self, cycle: int, pupils: list[Pupil]) -> None:
         """Turn the circle once, for every student that still learns."""
@@ -129,6 +138,7 @@ class Campaign:
             purse=self._shelf.purse(pupil.read, turns),
             judged=self._prepared.judged,
             only=adapter.learns_from if isinstance(adapter, HeadAdapter) else None,
+            kept=self._prepared.inherited.worked,
         )
         # With more cycles or a larger budget there would be another plan; what was planned and taught stays as it was.
         syllabus = self._steps.decide(
@@ -144,7 +154,8 @@ class Campaign:
 
     async def _curate(self, pupil: Pupil, cycle: int, offered: list[Lesson]) -> list[Lesson]:
         """Keep what was verified, and write down what was not."""
-        request = CurateRequest(tuple(offered), self._prepared.curriculum.grader, self._held_out)
+        graders = self._prepared.inherited.graders()
+        request = CurateRequest(tuple(offered), self._prepared.curriculum.grader, self._held_out, graders)
         curated = await self._steps.run(
             Curated, pupil.place, curate, request, name="curate", student=pupil.config.id, cycle=cycle
         )
@@ -191,7 +202,7 @@ class Campaign:
     async def _sit_finals(self, pupil: Pupil, cycle: int) -> None:
         """Sit the final and the whole exams: once before the first cycle, once with the promoted checkpoint."""
         final = await self._sit(pupil, pupil.ref, "final", cycle, self._prepared.splits.items["final"])
-        if any(lesson.kind == "critique" for page in pupil.notebook.values() for lesson in page):
+        if cycle and any(lesson.kind == "critique" for page in pupil.notebook.values() for lesson in page):
             await self._correct(pupil, cycle, final)
         for card, suite in self._prepared.suites:
             if suite.missing is None:
@@ -217,8 +228,9 @@ class Campaign:
         grader: GraderConfig | None = None, name: str = "examine",
     ) -> Sitting:  # fmt: skip
         request = SitRequest(
-            ref, exam, items, grader or self._prepared.curriculum.grader, self._config.exams.max_tokens
-        )
+            ref, exam, items, grader or self._prepared.curriculum.grader, self._config.exams.max_tokens,
+            {} if grader else self._prepared.inherited.graders(),
+        )  # fmt: skip
         return await self._steps.run(
             Sitting, pupil.place, sit, request, name=name, student=pupil.config.id, cycle=cycle
         )

@@ -5,6 +5,7 @@ Commands import what they need when they run, so that ``--help`` answers at once
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import secrets
@@ -19,7 +20,7 @@ import click
 
 from tft import __version__
 from tft.door import Door
-from tft.errors import PrerequisiteError, Problem, UserError
+from tft.errors import PrerequisiteError, UserError
 
 if TYPE_CHECKING:
     from tft.doctor import Finding
@@ -157,6 +158,31 @@ def report(run_directory: str, as_json: bool, as_html: bool) -> None:
         click.echo(str(page))
         return
     _print_report(found, folder, as_json=as_json)
+
+
+@main.command("compare")
+@click.argument("run_directories", metavar="RUN…", nargs=-1, required=True)
+@_JSON
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Write it to a page, too.")
+def compare_runs(run_directories: tuple[str, ...], as_json: bool, page: Path | None) -> None:
+    """Compare finished runs with the first; the students of a single one with each other.
+
+    RUN is a run directory, or the name of one below runs/.
+    """
+    from rich.console import Console
+
+    from tft.comparison import compare
+    from tft.report.compared import print_comparison
+
+    found = compare([_find_run(name) for name in run_directories])
+    if page is not None:
+        recorder = Console(record=True, width=140, file=io.StringIO())
+        print_comparison(found, recorder)
+        page.write_text(recorder.export_html(), encoding="utf-8")
+    if as_json:
+        _print_json(found)
+    else:
+        print_comparison(found, Console())
 
 
 @main.command()
@@ -308,15 +334,9 @@ def _find_config(config: str) -> Path:
 
 
 def _find_run(name: str) -> Path:
-    """Find a run directory by its path, or by its name below ``runs/``."""
-    from tft.config.reading import closest
-    from tft.library import is_file
+    from tft.library import find_run
 
-    for folder in (Path(name), Path("runs") / name):
-        if is_file(folder / "ledger.sqlite"):
-            return folder
-    known = closest(name, [path.parent.name for path in Path("runs").glob("*/ledger.sqlite")])
-    raise UserError(Problem("there is no run of this name", key="RUN", value=name, remedy=f"below runs/, {known}"))
+    return find_run(name, "RUN")
 
 
 def _print_json(value: object) -> None:

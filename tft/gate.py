@@ -78,7 +78,8 @@ class Gate:
 
     async def _look_into(self, pupil: Pupil, cycle: int, lessons: tuple[Lesson, ...], decision: Decision) -> Decision:
         """Verify the lessons of a cycle once more, and strike out those that do not pass."""
-        request = CurateRequest(lessons, self._prepared.curriculum.grader, self._held_out)
+        graders = self._prepared.inherited.graders()
+        request = CurateRequest(lessons, self._prepared.curriculum.grader, self._held_out, graders)
         found = await self._steps.run(
             Audited, pupil.place, audit, request, name="audit", student=pupil.config.id, cycle=cycle
         )

@@ -132,6 +132,15 @@ class Ledger:
         for row in self._base.execute(query + " ORDER BY id", arguments):
             yield _read(row)
 
+    def digests(self, stage: str) -> list[tuple[str, str]]:
+        """List key and digest of every step of a stage, in the order of the keys; nothing is read."""
+        return list(self._base.execute("SELECT key, digest FROM steps WHERE stage = ? ORDER BY key", (stage,)))
+
+    def last_day(self) -> str:
+        """Give the day on which the last step was written, in UTC; empty where there is none."""
+        (written,) = self._base.execute("SELECT MAX(written) FROM steps").fetchone()
+        return "" if written is None else time.strftime("%Y-%m-%d", time.gmtime(written))
+
     def busy_seconds(self) -> dict[str, float]:
         """Add up how long each stage was busy."""
         rows = self._base.execute("SELECT stage, SUM(seconds) FROM steps GROUP BY stage")

@@ -211,6 +211,26 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def find_run(name: str, key: str, beside: Path | None = None) -> Path:
+    """Find a run directory by its path, or by its name below ``runs/``.
+
+    Args:
+        name: as the user wrote it.
+        key: where it stands, for the error.
+        beside: a folder that paths are looked up in first.
+
+    Raises:
+        UserError: with the runs there are.
+    """
+    bare = expand(name)
+    places: list[Path] = [root / bare for root in (beside, Path(), Path("runs")) if root is not None]
+    for folder in places:
+        if is_file(folder / "ledger.sqlite"):
+            return folder
+    known = closest(name, [path.parent.name for path in Path("runs").glob("*/ledger.sqlite")])
+    raise UserError(Problem("there is no run of this name", key=key, value=name, remedy=f"below runs/, {known}"))
+
+
 def is_there(path: Path) -> bool:
     """Say whether a path is a file or a folder; see :func:`is_file`."""
     try:

@@ -17,6 +17,7 @@ from tft.errors import Problem, UserError
 from tft.exams import Splits, Suite, make_splits, read_suite
 from tft.fitting import read_build, refuse_student, refuse_tutor
 from tft.graders import is_judged
+from tft.inheritance import Inheritance, find_earlier, go_on, take_over
 from tft.library import Library, fetch_weights, load_items, read_tutor
 from tft.material import HeldOut, Material, Setting, read_material, refuse_verdicts
 from tft.placement import gpus_wanted
@@ -52,17 +53,20 @@ class Prepared:
     material: tuple[Material, ...]
     reward: StudentRef | None
     """Whose reward head gives rewards in practice; None where the grader does."""
+    inherited: Inheritance
+    """What it takes over from the campaign that it continues."""
     contents: dict[str, str]
     """Digests of what the config names, by key of the config."""
 
     def held_out(self) -> tuple[str, ...]:
-        """List the fingerprints that may not be taught: of the curriculum's exams and of whole exams.
+        """List the fingerprints that may not be taught: of all exams, and of those of the runs it continues.
 
         The facts of a table that is examined whole are left out: no longer problem can be worked without them, and a
         student that may not rehearse them forgets them.
         """
-        suites = {item for _, suite in self.suites for item in suite.items if not self._is_table(item)}
-        return tuple(sorted(self.splits.fingerprints() | {item.fingerprint for item in suites}))
+        asked = (item for _, suite in self.suites for item in suite.items)
+        suites = {item.fingerprint for item in asked if not _is_table(item, self.source, self.splits)}
+        return tuple(sorted(self.splits.fingerprints() | suites | self.inherited.held_out))
 
     @property
     def judged(self) -> bool:
@@ -70,12 +74,9 @@ class Prepared:
         return is_judged(self.config.tuition, self.curriculum.grader)
 
     def seed(self, purpose: str, student: str, cycle: int, *more: str) -> int:
-        """Give a seed for one purpose of one student in one cycle, below 2³¹."""
-        return make_seed([self.config.seed, purpose, student, cycle, *more])
-
-    def _is_table(self, item: Item) -> bool:
-        classified = self.source.classify(item.question)
-        return classified is not None and classified[0] in self.splits.examined_whole
+        """Give a seed for one purpose of one student in one cycle, below 2³¹: another one than in the run before."""
+        before = (self.inherited.digest,) if self.inherited.digest else ()
+        return make_seed([self.config.seed, purpose, student, cycle, *more, *before])
 
     def identity(self) -> dict[str, Any]:
         """Give all that decides the result."""
@@ -98,14 +99,20 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
     tutor_card, tutor = find_tutor(config.tutor, library, cache)
     tutor_folders = read_tutor(Path(tutor.card_path))[1]
     curriculum, curriculum_folder = library.curriculum(config.curriculum)
-    skills = choose_skills(config.skills, curriculum)
+    own = choose_skills(config.skills, curriculum)
+    earlier = find_earlier(config, library.beside)
+    inherited = take_over(config, library, earlier, own)
+    # What is kept is not taught, so that nothing could wait for it.
+    own = {name: it.model_copy(update={"needs": tuple(need for need in it.needs if need not in inherited.skills)})
+           for name, it in own.items()}  # fmt: skip
     items_path = curriculum_folder / curriculum.items
     source = load_items(items_path.resolve())
-    splits = make_splits(skills, source, config.exams, config.seed)
+    splits = _join(make_splits(own, source, config.exams, config.seed, inherited.taught), inherited)
     cards = [library.suite(name) for name in config.exams.whole]
     expected = [name for name, skill in curriculum.skills.items() if skill.role != "stretch"]
-    suites = tuple((card, read_suite(card, place, source, expected)) for card, place in cards)
-    students = tuple(
+    read = [(card, read_suite(card, place, source, expected)) for card, place in cards]
+    suites = tuple((card, _without_taught(suite, source, splits, inherited)) for card, suite in read)
+    fresh = tuple(
         StudentRef(
             it.id,
             *fetch_weights(library.model(it.model), f"students.{place}.model"),
@@ -114,7 +121,8 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
         )
         for place, it in enumerate(config.students)
     )
-    _refuse_misfits(config, tutor, students)
+    _refuse_misfits(config, tutor, fresh)
+    students = go_on(fresh, earlier)
     judge = config.training.objectives.reward_model
     reward = None if judge is None else read_reward_model(library.path(judge.model), REWARD_KEY)
     contents = {
@@ -124,12 +132,32 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
         **{f"students.{ref.id}.model": ref.base for ref in students},
         **({} if reward is None else {REWARD_KEY: str(reward.digest)}),
         **{f"exams.whole.{suite.name}": suite.digest or suite.missing or "hub" for _, suite in suites},
-    }
+        **({"continue_from": inherited.digest} if inherited.digest else {}),
+        **{f"skills.{name}": _digest_folder(Path(origin.items_path), Path(origin.card_path))
+           for name, origin in inherited.origins.items()},
+    }  # fmt: skip
     prepared = Prepared(
-        config, folder, tutor_card, tutor, students, curriculum, skills, str(items_path.resolve()), source, splits,
-        suites, (), reward, contents,
+        config, folder, tutor_card, tutor, students, curriculum, own | inherited.skills, str(items_path.resolve()),
+        source, splits, suites, (), reward, inherited, contents,
     )  # fmt: skip
     return _with_material(prepared, library.beside or Path())
+
+
+def _join(splits: Splits, inherited: Inheritance) -> Splits:
+    """Examine what is to be kept beside the new; not in the probe, because it is not taught."""
+    items = {split: (*held, *inherited.items.get(split, ())) for split, held in splits.items.items()}
+    return Splits(items, (*splits.examined_whole, *inherited.examined_whole))
+
+
+def _without_taught(suite: Suite, source: ItemSource, splits: Splits, inherited: Inheritance) -> Suite:
+    """Leave out of a whole exam what was taught in the runs before, but for the facts of tables."""
+    kept = [it for it in suite.items if it.fingerprint not in inherited.taught or _is_table(it, source, splits)]
+    return replace(suite, items=tuple(kept), left_out=len(suite.items) - len(kept))
+
+
+def _is_table(item: Item, source: ItemSource, splits: Splits) -> bool:
+    classified = source.classify(item.question)
+    return classified is not None and classified[0] in splits.examined_whole
 
 
 def _with_material(prepared: Prepared, beside: Path) -> Prepared:

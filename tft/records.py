@@ -251,6 +251,32 @@ class Beliefs:
 
 
 @dataclass(frozen=True, slots=True)
+class Version:
+    """What a student was when a campaign had ended: one line of its history."""
+
+    run: str
+    """Name of the campaign."""
+    date: str
+    """Day of its last step, as ``2026-11-22``."""
+    checkpoint: str | None
+    """Digest of the promoted checkpoint; None while it was the base model still."""
+    taught: tuple[str, ...]
+    """Skills that it got new lessons in."""
+    scores: dict[str, Mastery]
+    """The final exam by skill, as it stood at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What a student brings along from the campaign that its own continues."""
+
+    lessons: tuple[Lesson, ...]
+    """That it was shown there, to be read again."""
+    versions: tuple[Version, ...]
+    """The oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tuition:
     """One line of a syllabus."""
 

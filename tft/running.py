@@ -21,7 +21,9 @@ import yaml
 
 from tft import __version__
 from tft.cluster import open_executor
-from tft.config import CampaignConfig, read_config
+from tft.config import CampaignConfig
+from tft.config.reading import parse_config, read_yaml, set_value
+from tft.earlier import KEY, fill_students
 from tft.errors import PrerequisiteError, Problem, TFTError, UserError
 from tft.ledger import Ledger
 from tft.library import Library
@@ -81,7 +83,7 @@ def run_campaign(path: Path, overrides: Sequence[str], out: Path | None, fork: b
     Raises:
         TFTError: as its classes say; what was done is kept.
     """
-    config = read_config(CampaignConfig, path, overrides)
+    config = read_campaign(path, overrides)
     folder = (out or Path("runs") / config.campaign).resolve()
     if fork:
         folder = _free_folder(folder)
@@ -102,6 +104,19 @@ def run_campaign(path: Path, overrides: Sequence[str], out: Path | None, fork: b
         finally:
             ledger.close()
     return folder
+
+
+def read_campaign(path: Path, overrides: Sequence[str] = ()) -> CampaignConfig:
+    """Read a campaign's config, with what it takes over from the run it continues filled in.
+
+    Raises:
+        UserError: with every problem found, or if there is no such run.
+    """
+    values = read_yaml(path)
+    for override in overrides:
+        set_value(values, override)
+    fill_students(values, path.resolve().parent)
+    return parse_config(CampaignConfig, values, str(path))
 
 
 async def _go_round(prepared: Prepared, ledger: Ledger, clock: Clock) -> None:
@@ -167,10 +182,15 @@ def _write_setting(prepared: Prepared, ledger: Ledger) -> None:
     """Write down what the campaign is, so that a report needs the ledger alone."""
     config = prepared.config
     found = environment()
+    inherited = prepared.inherited
     ledger.set_fact("identity", prepared.identity())
+    # For campaigns that continue this one.
+    ledger.set_fact("held_out", prepared.held_out())
+    ledger.set_fact("taught_before", sorted(inherited.taught))
     ledger.set_fact("setting", {
         "campaign": config.campaign,
         "seed": config.seed,
+        "continue_from": {"campaign": inherited.campaign, "digest": inherited.digest} if inherited.digest else None,
         "config": config.model_dump(mode="json"),
         "tutor": {
             "id": prepared.tutor_card.tutor,
@@ -182,12 +202,13 @@ def _write_setting(prepared: Prepared, ledger: Ledger) -> None:
         },
         "skills": [
             {"name": name, "title": card.title, "role": card.role, "needs": list(card.needs),
-             "examined_whole": name in prepared.splits.examined_whole}
+             "examined_whole": name in prepared.splits.examined_whole,
+             "curriculum": inherited.curricula.get(name, prepared.curriculum.curriculum)}
             for name, card in prepared.skills.items()
         ],
         "suites": [
             {"name": suite.name, "caption": card.caption, "missing": suite.missing, "items": len(suite.items),
-             "digest": suite.digest, "origin": suite.origin, "license": card.data.license,
+             "left_out": suite.left_out, "digest": suite.digest, "origin": suite.origin, "license": card.data.license,
              "reference": card.data.reference}
             for card, suite in prepared.suites
         ],
@@ -235,11 +256,14 @@ def _refuse_other_config(prepared: Prepared) -> None:
         return
     now = json.loads(json.dumps(prepared.identity()))
     remedy = "run with --fork to begin anew beside it, with --out to go elsewhere, or take the change back"
-    problems = [
-        Problem(f"differs from the config this run was begun with ({_show(old)})", file=str(prepared.folder),
-                key=key.removeprefix("config."), value=_show(new), remedy=remedy)
-        for key, old, new in _differences(before, now)
-    ]  # fmt: skip
+    problems = []
+    for key, old, new in _differences(before, now):
+        message = f"differs from the config this run was begun with ({_show(old)})"
+        if key == f"contents.{KEY}" and new is not None:
+            message = f"what it continues has changed since this run was begun: {_show(old)} became {_show(new)}"
+            new = prepared.config.continue_from
+        shown = key.removeprefix("config.").replace(f"contents.{KEY}", KEY)
+        problems.append(Problem(message, str(prepared.folder), shown, _show(new), remedy))
     if problems:
         raise UserError(*problems)
 

@@ -61,6 +61,7 @@ class Shelf:
         self._out_of_time = out_of_time
         self._draws = prepared.config.tuition.methods == "auto"
         self._rows = {skill: _Row() for skill in prepared.skills}
+        self._seed = prepared.seed("shelf", "", 0) if prepared.inherited.digest else prepared.config.seed
         self.used = Usage()
         """What the tutor was asked for, by this shelf and by critiques."""
         self.limit = ""
@@ -135,7 +136,7 @@ class Shelf:
             size=LESSONS_A_BATCH,
             known=tuple(sorted(lesson.item.question for lesson in row.lessons)),
             held_out=self._held_out,
-            seed=self._prepared.config.seed,
+            seed=self._seed,
             allowance=self.allowance(),
             drawn=row.drawn,
         )

@@ -27,6 +27,9 @@ students:
 curriculum: arithmetic
 # skills: [add_1, add_2, sub_1, sub_2]   # only these; leave it out for all of them
 
+# Students, lessons and skills of an earlier run go on: docs/campaign.md. Leave students out to take all of them.
+# continue_from: quickstart
+
 # Data you have, taught beside what the tutor writes: docs/data.md.
 # material: [mine.jsonl]
 

@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from tft.config import Frozen
 from tft.ledger import Ledger, Step
 from tft.metrics import measure
-from tft.records import Beliefs, Checkpoint, Curated, Decision, Offered, Sitting, Syllabus, digest, dump, load
+from tft.records import (
+    Beliefs,
+    Checkpoint,
+    Curated,
+    Decision,
+    Inherited,
+    Offered,
+    Sitting,
+    Syllabus,
+    digest,
+    dump,
+    load,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,6 +172,8 @@ def describe(result: Any) -> str:
             asked = f"{result.questions} of {result.of} questions asked, " if result.of else ""
             decided = f"{len(result.skills) - len(left)} of {len(result.skills)} skills decided"
             return asked + decided + (f"; open: {', '.join(left)}" if left else "")
+        case Inherited():
+            return f"goes on from {result.versions[-1].run}, with {len(result.lessons)} lessons to read again"
         case Syllabus():
             taught = {line.skill: 0 for line in result.tuition if line.kind != "replay"}
             return f"teaches {', '.join(taught) or 'nothing'}; {len(result.waiting)} wait"

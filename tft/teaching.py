@@ -35,6 +35,7 @@ from tft.records import Lesson, Offered
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from tft.config.cards import GraderConfig
     from tft.preparation import Prepared
     from tft.pupil import Pupil
     from tft.records import Item, Sitting, Syllabus
@@ -242,16 +243,28 @@ class Teaching:
         known = {skill: count for skill, count in rows.items() if skill not in pupil.notebook}
         if not known:
             return again
-        request = ReplayRequest(
-            student=pupil.ref,
-            items_path=self._prepared.items_path,
-            rows=known,
-            held_out=self._held_out,
-            grader=self._prepared.curriculum.grader,
-            max_tokens=self._config.exams.max_tokens,
-            seed=seed,
-        )
-        offered = await self._steps.run(
-            Offered, pupil.place, rehearse, request, name="rehearse", student=pupil.config.id, cycle=cycle
-        )
-        return again + list(offered.lessons)
+        groups: dict[tuple[str, GraderConfig], dict[str, int]] = {}
+        for skill, count in known.items():
+            groups.setdefault(self._drawn_by(skill), {})[skill] = count
+        for (items_path, grader), some in groups.items():
+            request = ReplayRequest(
+                student=pupil.ref,
+                items_path=items_path,
+                rows=some,
+                held_out=self._held_out,
+                grader=grader,
+                max_tokens=self._config.exams.max_tokens,
+                seed=seed,
+            )
+            offered = await self._steps.run(
+                Offered, pupil.place, rehearse, request, name="rehearse", student=pupil.config.id, cycle=cycle
+            )
+            again += offered.lessons
+        return again
+
+    def _drawn_by(self, skill: str) -> tuple[str, GraderConfig]:
+        """Say who draws items of a skill, and who grades them: its own curriculum, where it is another one's."""
+        origin = self._prepared.inherited.origins.get(skill)
+        if origin is not None:
+            return origin.items_path, origin.grader
+        return self._prepared.items_path, self._prepared.curriculum.grader

@@ -150,3 +150,12 @@ def test_events_that_cannot_be_written_end_it_too(ledger: Ledger, tmp_path: Path
         ledger.put(STEP)
     # What was done is not done twice.
     assert ledger.get("k1") == STEP
+
+
+def test_digests_name_what_a_stage_came_to(ledger: Ledger) -> None:
+    assert (ledger.digests("examine"), ledger.last_day()) == ([], "")
+    ledger.put(replace(STEP, key="k2"))
+    ledger.put(replace(STEP, seconds=9.0))
+    (one, same), (two, again) = ledger.digests("examine")
+    assert (one, two) == ("k1", "k2") and same == again
+    assert len(ledger.last_day().split("-")) == 3

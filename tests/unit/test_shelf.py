@@ -58,6 +58,7 @@ def make(
         tutor="abacus",
         items_path="items.py",
         curriculum=SimpleNamespace(grader=SimpleNamespace(marker="#")),
+        inherited=SimpleNamespace(digest=""),
     )
     return Shelf(cast("Any", prepared), ("5+27",), cast("Any", steps), out_of_time)
 

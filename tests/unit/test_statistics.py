@@ -6,7 +6,11 @@ from hypothesis import strategies as st
 
 from tft.statistics import (
     expected_calibration_error,
+    fisher,
+    holm,
+    independent_difference,
     mcnemar,
+    mean_difference,
     normal_quantile,
     paired_difference,
     wilson_interval,
@@ -125,3 +129,68 @@ def test_calibration_stays_in_bounds(answers: list[tuple[float, bool]], bins: in
     error = expected_calibration_error([x for x, _ in answers], [y for _, y in answers], bins)
     assert error is not None
     assert -1e-12 <= error <= 1 + 1e-12
+
+
+@pytest.mark.parametrize(("first", "second", "expected"), [
+    # Newcombe 1998, table II: 56/70 against 48/80, 9/10 against 3/10, and 10/10 against 0/10.
+    ((48, 80), (56, 70), (0.2, 0.0524, 0.3339)),
+    ((3, 10), (9, 10), (0.6, 0.1705, 0.8090)),
+    ((0, 10), (10, 10), (1.0, 0.6075, 1.0)),
+])  # fmt: skip
+def test_independent_differences_are_those_of_newcombe(
+    first: tuple[int, int], second: tuple[int, int], expected: tuple[float, float, float]
+) -> None:
+    assert independent_difference(first, second) == pytest.approx(expected, abs=1e-4)
+    value, low, high = independent_difference(second, first)
+    assert (-value, -high, -low) == pytest.approx(expected, abs=1e-4)
+
+
+def test_without_items_nothing_is_known_of_a_difference() -> None:
+    assert independent_difference((0, 0), (1, 2)) == (0.0, -1.0, 1.0)
+
+
+@pytest.mark.parametrize(("first", "second", "p"), [
+    ((3, 4), (1, 4), 34 / 70),        # the lady tasting tea: (1 + 16 + 16 + 1) / C(8,4)
+    ((0, 3), (3, 3), 2 / 20),         # both ends of C(6,3)
+    ((2, 4), (2, 4), 1.0),
+    ((0, 5), (0, 7), 1.0),
+    ((5, 5), (2, 3), 3 / 8),          # of 7 right in 8: the wrong one is among the last three
+])  # fmt: skip
+def test_fisher_is_the_exact_sum(first: tuple[int, int], second: tuple[int, int], p: float) -> None:
+    assert fisher(first, second) == pytest.approx(p)
+    assert fisher(second, first) == pytest.approx(p)
+
+
+def test_fisher_stays_exact_for_thousands() -> None:
+    assert fisher((4000, 4282), (1000, 4282)) < 1e-300
+    assert fisher((2100, 4282), (2101, 4282)) > 0.9
+
+
+def test_holm_by_hand() -> None:
+    # 4 · 0.005, then 3 · 0.01, then 2 · 0.03, and 0.04 is not below the one before.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_the_mean_over_groups_weighs_them_alike() -> None:
+    # One group gains all of 10, the other nothing of 40: half, and the items of neither can vary.
+    groups = [([False] * 10, [True] * 10), ([True] * 40, [True] * 40)]
+    value, low, high, p = mean_difference(groups)
+    assert (value, low, high) == pytest.approx((0.5, 0.5, 0.5))
+    assert p == pytest.approx(2 / 10_001)
+
+
+def test_the_bootstrap_of_one_group_is_near_the_paired_interval() -> None:
+    before, after = booleans(60, 15, 45, 80)
+    value, low, high, p = mean_difference([(before, after)])
+    change, expected_low, expected_high = paired_difference(before, after)
+    assert value == pytest.approx(change)
+    assert (low, high) == pytest.approx((expected_low, expected_high), abs=0.01)
+    assert p < 0.001 and mcnemar(before, after) < 0.001
+
+
+def test_no_group_cannot_be_compared() -> None:
+    for nothing in ([], [([], [])]):
+        with pytest.raises(ValueError, match="nothing"):
+            mean_difference(nothing)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from tft.config._base import Count, Frozen, Identifier, Refusal, execution, name_to_type, refuse
 from tft.config.adapters import Adapter, FullAdapter, HeadAdapter, LoraAdapter
@@ -140,8 +140,19 @@ def _name_to_use(value: Any) -> Any:
     return {"use": value} if isinstance(value, str) else value
 
 
+def _may_be_taken_over(*keys: str) -> ConfigDict:
+    """Say that keys may be left out where a campaign continues another: they are filled in before the rest is read."""
+
+    def relax(schema: dict[str, Any]) -> None:
+        schema["required"] = [key for key in schema["required"] if key not in keys]
+
+    return ConfigDict(json_schema_extra=relax)
+
+
 class StudentConfig(Frozen):
     """One student: a base model, and how it may change."""
+
+    model_config = _may_be_taken_over("model")
 
     id: Identifier
     """What the student is called in the run directory and the report."""
@@ -206,7 +217,8 @@ class TuitionConfig(Frozen):
     critiques: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of a skill's lessons that criticise the student's own attempts, once some of them are right."""
     replay: Annotated[float, Field(ge=0, le=1)] = 0.25
-    """Share of rows, beside the new lessons, that rehearse skills mastered without tuition; 0 turns this off."""
+    """Share of rows, beside the new lessons, that rehearse skills mastered without tuition, and those that only have
+    to be kept; 0 turns this off."""
     review: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of the lessons of earlier cycles that are read again in each cycle; 0 turns this off."""
     max_drop: Annotated[float, Field(gt=0, lt=1)] = 0.1
@@ -273,14 +285,20 @@ Cluster = Annotated[
 class CampaignConfig(Frozen):
     """Everything one campaign is."""
 
+    model_config = _may_be_taken_over("students")
+
     campaign: Identifier
     """Name of the campaign; the run directory is called after it."""
+    continue_from: str | None = execution(None)
+    """An earlier run that this campaign continues: its folder, or its name below ``runs/``. Its students go on as they
+    are, keep what they were taught there, and are examined on it; what was taken over is part of the identity."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Decides every draw. The same config, seed and machine give the same report."""
     tutor: Annotated[TutorUse, BeforeValidator(_name_to_use, json_schema_input_type=TutorUse | str)]
     """Who teaches: the name of a tutor card, or ``{use, model, engine}``."""
     students: Annotated[tuple[StudentConfig, ...], Field(min_length=1, max_length=MOST_STUDENTS)]
-    """Who is taught; a small roster is the point of tuition."""
+    """Who is taught; a small roster is the point of tuition. With ``continue_from``, students of the earlier run are
+    named by their id alone; leaving this out takes all of them."""
     curriculum: str
     """What there is to learn: the name of a curriculum, beside the config file or shipped."""
     skills: tuple[str, ...] | None = None

@@ -17,11 +17,12 @@ from tft.curriculum.spending import spend
 from tft.records import Syllabus, Tuition
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from tft.config.campaign import TuitionConfig
     from tft.config.cards import SkillCard
     from tft.curriculum.standing import Standing
+    from tft.records import Mastery
 
 _AFTER_ROLL_BACK = 0.5
 _LATER = 0.7
@@ -75,13 +76,13 @@ def plan(standing: Standing, skills: Mapping[str, SkillCard], config: TuitionCon
             share = 1.0 if config.methods == "auto" and purse.scarce else config.review * (1 + roll_backs)
             tuition += _review(standing, held, min(1.0, share))
         weights = {
-            name: _LONGER if skills[name].role == "taught" else 1
-            for name in held
-            if skills[name].role != "stretch" and not standing.shown.get(name)
+            name: _LONGER if skills[name].role == "taught" or name in standing.kept else 1
+            for name in skills
+            if _is_rehearsed(name, skills[name].role, known.get(name), held) and not standing.shown.get(name)
         }
         # Its own right answers alone teach nobody who learns from pairs.
         if only != "preference":
-            tuition += _rehearse(weights, new, config.replay, roll_backs)
+            tuition += _rehearse(weights, held, new, config.replay, roll_backs)
     return Syllabus(
         student=standing.student,
         cycle=standing.cycle,
@@ -90,6 +91,13 @@ def plan(standing: Standing, skills: Mapping[str, SkillCard], config: TuitionCon
         mastered=tuple(held),
         learning_rate_scale=_AFTER_ROLL_BACK**roll_backs * max(_SLOWEST, _LATER ** (standing.cycle - 1)),
     )
+
+
+def _is_rehearsed(name: str, role: str, known: Mastery | None, held: Collection[str]) -> bool:
+    """A skill that only has to be kept is rehearsed while anything of it is right: below mastery it needs it most."""
+    if role == "retention":
+        return known is not None and known.right > 0
+    return name in held and role != "stretch"
 
 
 def _review(standing: Standing, held: Sequence[str], share: float) -> list[Tuition]:
@@ -108,10 +116,20 @@ def _review(standing: Standing, held: Sequence[str], share: float) -> list[Tuiti
     return lines
 
 
-def _rehearse(weights: dict[str, int], lessons: int, share: float, roll_backs: int) -> list[Tuition]:
+def _rehearse(
+    weights: dict[str, int], held: Sequence[str], lessons: int, share: float, roll_backs: int
+) -> list[Tuition]:
     if not weights or share == 0:
         return []
     share = min(_MOST_REPLAY, share * (1 + roll_backs))
     rows = lessons * share / (1 - share) / sum(weights.values())
-    reason = "mastered: no tuition, only rehearsal, so that it stays"
-    return [Tuition(skill, "replay", max(1, round(rows * weight)), reason) for skill, weight in weights.items()]
+    reasons = {True: "mastered", False: "to be kept"}
+    return [
+        Tuition(
+            skill,
+            "replay",
+            max(1, round(rows * weight)),
+            f"{reasons[skill in held]}: no tuition, only rehearsal, so that it stays",
+        )
+        for skill, weight in weights.items()
+    ]

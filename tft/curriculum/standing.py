@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -51,6 +51,8 @@ class Standing:
     """Whether the tutor's judge tells answers apart, because no grader can."""
     only: LessonKind | None = None
     """The one kind of lesson that it can learn from; None for one that can learn from all."""
+    kept: Collection[str] = ()
+    """Skills that an earlier campaign taught or kept."""
 
 
 class Planner(Protocol):

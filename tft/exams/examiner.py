@@ -5,7 +5,7 @@ The examiner is not the tutor. Rules grade what rules can grade; answers are gre
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tft.config.cards import GraderConfig
 from tft.graders import grade_attempts
@@ -24,10 +24,18 @@ class SitRequest:
     items: tuple[Item, ...]
     grader: GraderConfig
     max_tokens: int
+    graders: dict[str, GraderConfig] = field(default_factory=dict)
+    """Of skills that another grader judges."""
 
 
 def sit(request: SitRequest) -> Sitting:
     """Let a student answer every item, and grade the answers."""
-    grade = grade_attempts(request.grader)
-    attempts = attempt(request.student, request.items, Sampling(request.max_tokens), request.grader.marker)
-    return Sitting(request.exam, tuple(Answered(it, grade(it.item, it.text, it.finished)) for it in attempts))
+    judged: dict[GraderConfig, list[Item]] = {}
+    for item in request.items:
+        judged.setdefault(request.graders.get(item.skill, request.grader), []).append(item)
+    answers: dict[Item, Answered] = {}
+    for config, items in judged.items():
+        grade = grade_attempts(config)
+        attempts = attempt(request.student, items, Sampling(request.max_tokens), config.marker)
+        answers |= {it.item: Answered(it, grade(it.item, it.text, it.finished)) for it in attempts}
+    return Sitting(request.exam, tuple(answers[item] for item in request.items))

@@ -13,7 +13,7 @@ from tft.errors import Problem, UserError
 from tft.records import Item, Split
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from tft.config.campaign import ExamsConfig
     from tft.config.cards import SkillCard
@@ -38,8 +38,21 @@ class Splits:
         }
 
 
-def make_splits(skills: Mapping[str, SkillCard], source: ItemSource, exams: ExamsConfig, seed: int) -> Splits:
+def make_splits(
+    skills: Mapping[str, SkillCard],
+    source: ItemSource,
+    exams: ExamsConfig,
+    seed: int,
+    taught: Collection[str] = (),
+) -> Splits:
     """Draw the held-out items of every skill.
+
+    Args:
+        skills: to be examined.
+        source: draws the items.
+        exams: how many.
+        seed: of the draw.
+        taught: fingerprints of what was taught before, which examines nobody; tables are examined whole all the same.
 
     Raises:
         UserError: if a taught skill has so few items that none would be left to teach.
@@ -48,7 +61,7 @@ def make_splits(skills: Mapping[str, SkillCard], source: ItemSource, exams: Exam
     items: dict[Split, list[Item]] = {split: [] for split in sizes}
     whole: list[str] = []
     for skill, card in skills.items():
-        drawn, ended = _draw(skill, source, sum(sizes.values()), seed)
+        drawn, ended = _draw(skill, source, sum(sizes.values()), seed, taught)
         if ended and card.role == "taught":
             raise UserError(
                 Problem(
@@ -70,9 +83,9 @@ def make_splits(skills: Mapping[str, SkillCard], source: ItemSource, exams: Exam
     return Splits({split: tuple(held) for split, held in items.items()}, tuple(whole))
 
 
-def _draw(skill: str, source: ItemSource, count: int, seed: int) -> tuple[list[Item], bool]:
-    """Draw different items, of which at least one more is left; with True, and with order variants, where the skill
-    ran out of them.
+def _draw(skill: str, source: ItemSource, count: int, seed: int, taught: Collection[str]) -> tuple[list[Item], bool]:
+    """Draw different items that were not taught, of which at least one more is left; with True, and with order
+    variants, where the skill ran out of them.
     """
     questions = source.draw(skill, random.Random(f"splits {seed} {skill}"))
     drawn: dict[str, Item] = {}
@@ -81,8 +94,10 @@ def _draw(skill: str, source: ItemSource, count: int, seed: int) -> tuple[list[I
     for question in questions:
         item = make_item(question, source)
         variants.setdefault(question, item)
-        repeated = repeated + 1 if item.fingerprint in drawn else 0
-        drawn.setdefault(item.fingerprint, item)
+        known = item.fingerprint in drawn or item.fingerprint in taught
+        repeated = repeated + 1 if known else 0
+        if item.fingerprint not in taught:
+            drawn.setdefault(item.fingerprint, item)
         if len(drawn) > count:
             return list(drawn.values())[:count], False
         if repeated > _PATIENCE:

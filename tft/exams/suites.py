@@ -34,6 +34,8 @@ class Suite:
     """Where the rows came from."""
     missing: str | None = None
     """Why it cannot be sat."""
+    left_out: int = 0
+    """Items that are not asked because they had been taught before."""
 
 
 def read_suite(card: SuiteCard, folder: Path, source: ItemSource, skills: Iterable[str]) -> Suite:

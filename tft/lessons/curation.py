@@ -10,7 +10,7 @@ lesson are dropped, except in replay, where they are the point.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tft.config.cards import GraderConfig
@@ -30,6 +30,8 @@ class CurateRequest:
     grader: GraderConfig
     held_out: tuple[str, ...]
     """Fingerprints of items that may not be taught; see ``Splits.fingerprints``."""
+    graders: dict[str, GraderConfig] = field(default_factory=dict)
+    """Of skills that another grader judges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,17 @@ class Audited:
 
 def curate(request: CurateRequest) -> Curated:
     """Keep the lessons that may be taught, each with the verdicts and filters it passed."""
-    grader, held_out = make_grader(request.grader), frozenset(request.held_out)
-    opinion = is_opinion(request.grader)
+    configs, held_out = request.graders, frozenset(request.held_out)
+    graders = {skill: make_grader(config) for skill, config in configs.items()}
+    usual = make_grader(request.grader)
     kept: list[Lesson] = []
     rejections: list[Rejection] = []
     seen: set[str] = set()
     for lesson in request.lessons:
         judged = lesson.rejected is not None and any(it.grader == JUDGE and it.passed for it in lesson.verdicts)
-        checked = _check(lesson, grader, held_out, seen, judged=judged, by_opinion=judged and opinion)
+        skill = lesson.item.skill
+        opinion = judged and is_opinion(configs.get(skill, request.grader))
+        checked = _check(lesson, graders.get(skill, usual), held_out, seen, judged=judged, by_opinion=opinion)
         if isinstance(checked, Lesson):
             kept.append(checked)
             seen.add(checked.id)

@@ -18,6 +18,7 @@ from tft.records import (
     Checkpoint,
     Curated,
     Decision,
+    Inherited,
     Lesson,
     LessonKind,
     Mastery,
@@ -25,6 +26,7 @@ from tft.records import (
     Sitting,
     Syllabus,
     Usage,
+    Version,
     load,
 )
 from tft.report.calibration import calibrate
@@ -63,6 +65,7 @@ def build_report(ledger: Ledger) -> dict[str, Any]:
         "version": __version__,
         "campaign": setting["campaign"],
         "seed": setting["seed"],
+        "continue_from": setting.get("continue_from"),
         "seconds": ledger.fact("seconds"),
         "cycles": max((step.cycle for step in ledger.steps("plan")), default=0),
         "stopped_because": _stopped_because([student["stopped_because"] for student in students]),
@@ -117,14 +120,14 @@ class _Student:
         for step in self._ledger.steps(stage, self._id):
             yield load(kind, step.result)
 
-    def _after(self, exam: str) -> Sitting | None:
+    def after(self, exam: str) -> Sitting | None:
         """Give the sitting of the promoted checkpoint; where nothing was promoted that is the first one."""
         if self._outcome and self._outcome["promoted_digest"] is None:
             return self._sittings.get((exam, 0))
         return self._sittings.get((exam, 1)) if self._outcome else None
 
     def report(self) -> dict[str, Any]:
-        before, after = self._sittings.get(("final", 0)), self._after("final")
+        before, after = self._sittings.get(("final", 0)), self.after("final")
         skills = self._skills(before, after)
         taught = [it["name"] for it in self._setting["skills"] if it["role"] == "taught"]
         kinds = Counter(lesson.kind for lessons in self._lessons.values() for lesson in lessons)
@@ -152,9 +155,26 @@ class _Student:
             },
             "trained_tokens": sum(it.trained_tokens for it in self._checkpoints.values()),
             "checkpoint": self._outcome.get("checkpoint"),
+            "lineage": self._lineage(),
             "curve": list(self._curve()),
             "cycles": list(self._cycles()),
         }
+
+    def _lineage(self) -> list[dict[str, Any]]:
+        """List what it was when each campaign before this one had ended, the oldest first."""
+        found: tuple[Version, ...] = ()
+        for inherited in self._read("inherit", Inherited):
+            found = inherited.versions
+        return [
+            {
+                "run": it.run,
+                "date": it.date,
+                "checkpoint": it.checkpoint,
+                "taught": list(it.taught),
+                "skills": {name: _measure(score) for name, score in it.scores.items()},
+            }
+            for it in found
+        ]
 
     def _skills(self, before: Sitting | None, after: Sitting | None) -> dict[str, dict[str, Any]]:
         first, last = (estimate([it]) if it is not None else {} for it in (before, after))
@@ -198,7 +218,7 @@ class _Student:
         return {"first": right[0], "revised": right[1], "n": len(asked), "change": change}
 
     def _whole(self, suite: dict[str, Any]) -> dict[str, Any]:
-        before, after = self._sittings.get((suite["name"], 0)), self._after(suite["name"])
+        before, after = self._sittings.get((suite["name"], 0)), self.after(suite["name"])
         groups = sorted({group for it in (before.answers if before else ()) for group in it.attempt.item.groups})
 
         def compare(belongs: Callable[[Answered], bool]) -> dict[str, Any]:
@@ -213,6 +233,7 @@ class _Student:
             "sat": before is not None,
             "reason": suite["missing"],
             "caption": suite["caption"],
+            "left_out": suite.get("left_out", 0),
             **compare(lambda _: True),
             "groups": {group: compare(partial(_is_in, group)) for group in groups},
         }
@@ -413,3 +434,16 @@ def _sources(setting: dict[str, Any]) -> list[dict[str, Any]]:
             for it in setting.get("material", [])
         ),
     ]  # fmt: skip
+
+
+def final_answers(ledger: Ledger) -> dict[str, dict[str, dict[str, bool]]]:
+    """Say which questions each student answered right at the end, by student and by skill or whole exam."""
+    setting = ledger.fact("setting")
+    found: dict[str, dict[str, dict[str, bool]]] = {}
+    for config in setting["config"]["students"]:
+        student, right = _Student(ledger, setting, config), found.setdefault(config["id"], {})
+        for exam in ("final", *(suite["name"] for suite in setting["suites"])):
+            sitting = student.after(exam)
+            for it in sitting.answers if sitting is not None else ():
+                right.setdefault(it.attempt.item.skill, {})[it.attempt.item.question] = it.verdict.passed
+    return found

@@ -96,6 +96,11 @@ def _whole(report: dict[str, Any]) -> list[str]:
             "the final exam holds items that probe and check had seen, too."
         )
     for suite, (_, sittings) in rows.exams(report).items():
+        sat = [mapping(mapping(student.get("whole")).get(suite)) for student in rows.students(report)]
+        left_out = max((number(it.get("left_out")) or 0 for it in sat), default=0)
+        if left_out:
+            items, verb = words.plural(int(left_out), "item"), "is" if left_out == 1 else "are"
+            found.append(f"{items} of {suite} had been taught in an earlier campaign, and {verb} left out.")
         absent = [sat.student for sat in sittings if sat.reason is not None]
         if absent:
             found.append(f"{suite} was not sat by {words.listed(absent)}.")

@@ -30,6 +30,8 @@ def print_summary(report: dict[str, Any], console: Console) -> None:
     for student in rows.students(report):
         console.print()
         _say(console, _heading(student), "bold")
+        for line in _lineage(student):
+            _say(console, line, "dim")
         console.print(_table(report, student, console))
         _say(console, _retention(student))
         for line in _believed(report, student):
@@ -80,6 +82,16 @@ def _heading(student: dict[str, Any]) -> str:
     mean = mapping(student.get("final_mean"))
     scores = f"{words.percent(mean.get('before'))} → {words.percent(mean.get('after'))} on taught skills"
     return f"{student.get('id')} ({student.get('adapter')}) · {scores} · {_short(student)}"
+
+
+def _lineage(student: dict[str, Any]) -> Iterator[str]:
+    """Say what a student was when each campaign before this one had ended."""
+    for version in map(mapping, student.get("lineage") or []):
+        scores = mapping(version.get("skills"))
+        taught = [f"{name} {words.percent(mapping(scores.get(name)).get('score'))}" for name in version["taught"]]
+        checkpoint = str(version["checkpoint"])[:8] if version.get("checkpoint") else "base model"
+        told = f"learned {words.listed(taught)}" if taught else "learned nothing new"
+        yield f"before: {version.get('run')}, {version.get('date')}, {checkpoint}: {told}"
 
 
 def _short(student: dict[str, Any]) -> str:

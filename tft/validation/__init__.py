@@ -108,7 +108,9 @@ def _resolved(draft: Draft, content: Content, uses: list[Use]) -> dict[str, Any]
         items = str(content.items_path) if content.items_path is not None else None
         curriculum = {"card": str(content.curriculum_path), "items": items, "skills": skills}
     engine = engine_of(draft, content)
+    earlier = {} if content.earlier is None else {"continue_from": str(content.earlier.folder)}
     return {
+        **earlier,
         "tutor": {
             "card": str(content.tutor_path) if content.tutor_path is not None else None,
             "model": models.get("tutor"),

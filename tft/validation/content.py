@@ -17,9 +17,11 @@ from tft.config.cards import SkillCard, choose_skills
 from tft.config.reading import closest, diagnose, read_yaml
 from tft.config.tracking import PACKAGES
 from tft.config.training import DistillationConfig
+from tft.earlier import Earlier
 from tft.errors import Problem, UserError
 from tft.exams import make_splits, read_suite
 from tft.graders import is_judged
+from tft.inheritance import find_earlier, take_over
 from tft.library import Library, find_data, gather_tutor, is_file, load_items
 from tft.records import Item
 from tft.tutor.prompts import find_prompt
@@ -53,6 +55,8 @@ class Content:
     """By name: the card, whether its data was found, and how many items it has."""
     material: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By name: what became of the rows that were looked at."""
+    earlier: Earlier | None = None
+    """The run that is continued."""
 
 
 def check_content(draft: Draft, library: Library, problems: list[Problem]) -> Content:
@@ -61,8 +65,10 @@ def check_content(draft: Draft, library: Library, problems: list[Problem]) -> Co
     _check_parts(draft, problems)
     _check_tutor(draft, library, content, problems)
     source = _check_curriculum(draft, library, content, problems)
+    content.earlier = collect(problems, lambda: find_earlier(draft.config, library.beside))
     if source is not None and content.curriculum is not None:
         _check_skills(draft, content, source, problems)
+        _check_kept(draft, library, content, problems)
     _check_roles(draft, content, problems)
     for suite in draft.suites:
         _check_suite(suite, library, content, source, problems)
@@ -237,7 +243,8 @@ def _check_skills(draft: Draft, content: Content, source: ItemSource, problems: 
         problems.append(place)
     for name, skill in content.skills.items():
         try:
-            splits = make_splits({name: skill}, source, draft.config.exams, draft.config.seed)
+            taught = content.earlier.taught if content.earlier is not None else ()
+            splits = make_splits({name: skill}, source, draft.config.exams, draft.config.seed, taught)
         except UserError as error:
             problems += [Problem(it.message, draft.file, it.key, it.value or name, it.remedy) for it in error.problems]
         except Exception as error:  # the user's own code, whatever it raises
@@ -247,6 +254,13 @@ def _check_skills(draft: Draft, content: Content, source: ItemSource, problems: 
         else:
             for split, items in splits.items.items():
                 content.held[split] = (*content.held.get(split, ()), *items)
+
+
+def _check_kept(draft: Draft, library: Library, content: Content, problems: list[Problem]) -> None:
+    """Find the items of skills that are to be kept from an earlier run."""
+    kept = collect(problems, lambda: take_over(draft.config, library, content.earlier, content.skills))
+    for split, items in kept.items.items() if kept is not None else ():
+        content.held[split] = (*content.held.get(split, ()), *items)
 
 
 def _check_suite(

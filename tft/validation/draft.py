@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tft.config import CampaignConfig
 from tft.config.reading import diagnose, read_yaml, set_value
+from tft.earlier import fill_students
 from tft.errors import Problem, UserError
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def read_draft(path: Path, overrides: Sequence[str], problems: list[Problem]) ->
             set_value(values, override)
         except UserError as error:
             problems += error.problems
+    collect(problems, lambda: fill_students(values, path.resolve().parent))
     config, found = diagnose(CampaignConfig, values, str(path))
     problems += found
     problems += _same_ids(values, str(path), found)

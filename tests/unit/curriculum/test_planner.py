@@ -160,6 +160,19 @@ def test_rehearsal_takes_its_share_of_all_rows() -> None:
     assert kinds(syllabus, "short") == {"replay": 250}
 
 
+def test_what_has_to_be_kept_is_rehearsed_while_anything_of_it_is_right() -> None:
+    assert kinds(make(facts=80, short=0), "facts") == {"replay": 333}
+    assert kinds(make(facts=0, short=0), "facts") == {}
+    (line,) = [line for line in make(facts=80, short=0).tuition if line.skill == "facts"]
+    assert line.reason == "to be kept: no tuition, only rehearsal, so that it stays"
+
+
+def test_what_an_earlier_campaign_taught_weighs_as_what_this_one_teaches() -> None:
+    skills = {"facts": SKILLS["facts"], "old": SkillCard(title="old", role="retention"), "new": SkillCard(title="new")}
+    syllabus = plan("ada", 1, skills, known(facts=100, old=80, new=0), CONFIG, kept=("old",))
+    assert (kinds(syllabus, "facts"), kinds(syllabus, "old")) == ({"replay": 83}, {"replay": 250})
+
+
 def test_a_mastered_stretch_skill_is_not_rehearsed() -> None:
     assert kinds(make(facts=100, short=0, longest=95), "longest") == {}
 
@@ -187,16 +200,17 @@ def test_whatever_is_known_the_syllabus_is_sound(
     assert held == {skill for skill, score in marks.items() if score >= 90}
     assert not held & waiting and not held & now and not waiting & now
     assert waiting | now == {"short", "long"} - held
+    kept = held | ({"facts"} if marks.get("facts") else set())
     for line in syllabus.tuition:
         assert line.lessons > 0
         assert line.reason
-        assert (line.kind == "replay") == (line.skill in held)
+        assert (line.kind == "replay") == (line.skill in kept)
         within_reach = {skill for skill, score in marks.items() if score >= 75}
         assert set(SKILLS[line.skill].needs) <= within_reach or line.kind == "replay"
     total = sum(taught(syllabus).values())
     assert sum(taught(syllabus, alone=False).values()) <= 2 * CONFIG.lessons
     rehearsed = sum(line.lessons for line in syllabus.tuition if line.kind == "replay")
-    assert rehearsed <= total + len(held)
+    assert rehearsed <= total + len(kept)
 
 
 @given(st.integers(0, 89), st.integers(0, 89))

@@ -117,3 +117,26 @@ def test_a_question_that_its_own_source_cannot_place_is_an_error() -> None:
     with pytest.raises(UserError, match="cannot classify") as raised:
         make_item("word", Words(1, ends=True))
     assert raised.value.problems[0].value == "word"
+
+
+def test_what_was_taught_before_examines_nobody() -> None:
+    before = make()
+    taught = {it.fingerprint for it in before.items["final"] if it.skill == "add_2"}
+    after = make_splits(TAUGHT | TABLES, items, SMALL, 7, taught)
+    assert len(taught) == 32 and not taught & after.fingerprints()
+    assert sum(it.skill == "add_2" for it in after.items["final"]) == 32
+    assert [it for it in after.items["final"] if it.skill == "sub_2"] == [
+        it for it in before.items["final"] if it.skill == "sub_2"
+    ]
+
+
+def test_a_table_is_examined_whole_whatever_was_taught() -> None:
+    taught = {it.fingerprint for it in make().items["final"] if it.skill == "add_1"}
+    assert make_splits(TABLES, items, SMALL, 7, taught).items == make_splits(TABLES, items, SMALL, 7).items
+
+
+def test_a_skill_of_which_all_was_taught_cannot_be_taught_again() -> None:
+    with pytest.raises(UserError, match="too few"):
+        make_splits(
+            {"word": SkillCard(title="words")}, Words(100, ends=False), SMALL, 7, {f"word {it}" for it in range(50)}
+        )

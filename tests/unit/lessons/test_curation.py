@@ -148,3 +148,10 @@ def test_a_mixture_is_sorted_out_to_the_last_lesson() -> None:
 
 def test_nothing_offered_is_nothing_kept() -> None:
     assert judge([]) == Curated((), ())
+
+
+def test_a_skill_of_another_curriculum_has_its_own_grader() -> None:
+    lesson = demonstration("27+58", "=85")
+    assert curate(CurateRequest((lesson,), GRADER, ())).kept == ()
+    theirs = {"add_2": GraderConfig(type="numeric", marker="=")}
+    assert len(curate(CurateRequest((lesson,), GRADER, (), theirs)).kept) == 1

@@ -315,3 +315,19 @@ def test_text_has_contrast_in_both_themes(theme: int, ink: str, ground: str) -> 
 @pytest.mark.parametrize(("ink", "ground"), [("after", "tint"), ("lost", "tint-lost"), ("ink", "tint-lost")])
 def test_badges_have_contrast_in_both_themes(theme: int, ink: str, ground: str) -> None:
     test_text_has_contrast_in_both_themes(theme, ink, ground)
+
+
+def test_what_a_student_was_before_is_on_the_page(report: dict[str, Any]) -> None:
+    assert "What it was before" not in render_html(report)
+    version = {"run": "summer", "date": "2026-07-01", "checkpoint": "ab" * 32, "taught": ["sub_2"],
+               "skills": {"sub_2": {"score": 0.875, "low": 0.8, "high": 0.9, "n": 99}}}  # fmt: skip
+    report["students"][0]["lineage"] = [version]
+    page = render_html(report)
+    assert "What it was before" in page and "<code>abababababab</code>" in page and "87.5" in page
+
+
+def test_items_of_a_whole_exam_that_were_taught_before_are_told(report: dict[str, Any]) -> None:
+    suite = next(iter(report["students"][0]["whole"]))
+    assert "taught in an earlier campaign" not in render_html(report)
+    report["students"][0]["whole"][suite]["left_out"] = 12
+    assert f"12 items of {suite} had been taught in an earlier campaign, and are left out." in render_html(report)

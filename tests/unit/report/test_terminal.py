@@ -121,3 +121,14 @@ def test_where_nothing_was_taught_the_first_refusal_is_shown(report: dict[str, A
 def test_the_limit_that_was_reached_is_told(report: dict[str, Any]) -> None:
     report["limit_reached"] = "budget.money: 256 requests may cost 1.5, 0.25 are left"
     assert "the limit that was reached: budget.money: 256 requests may cost 1.5, 0.25 are left" in printed(report, 120)
+
+
+def test_what_a_student_was_before_is_told(report: dict[str, Any]) -> None:
+    scores = {"sub_2": {"score": 0.875, "low": 0.8, "high": 0.9, "n": 99}}
+    report["students"][0]["lineage"] = [
+        {"run": "spring", "date": "2026-03-01", "checkpoint": None, "taught": [], "skills": scores},
+        {"run": "summer", "date": "2026-07-01", "checkpoint": "ab" * 32, "taught": ["sub_2"], "skills": scores},
+    ]
+    text = " ".join(printed(report).split())
+    assert "before: spring, 2026-03-01, base model: learned nothing new" in text
+    assert "before: summer, 2026-07-01, abababab: learned sub_2 87.5 %" in text

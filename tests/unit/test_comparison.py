@@ -1,0 +1,129 @@
+"""Runs whose answers were planted, side by side."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from tests.making import sitting
+from tft.cli import main
+from tft.comparison import MEAN, compare
+from tft.errors import UserError
+from tft.ledger import Ledger, Step
+from tft.records import Checkpoint, dump
+from tft.report.compared import print_comparison
+
+SKILLS = {"add": "taught", "sub": "taught", "mul": "retention"}
+
+
+def plant(folder: Path, students: dict[str, dict[str, str]], *, seed: int = 7, epochs: int = 4) -> Path:
+    """Write a run: of each student, marks by skill of its last final; it began with nothing right."""
+    ledger = Ledger(folder)
+    setting: dict[str, Any] = {
+        "campaign": folder.name, "seed": seed, "suites": [], "environment": {},
+        "config": {"seed": seed, "training": {"epochs": epochs}, "cache": folder.name,
+                   "students": [{"id": it, "model": "m", "adapter": {"type": "full"}} for it in students]},
+        "tutor": {"id": "abacus", "license": None, "fingerprint": "f", "description": "d"},
+        "curriculum": {"name": "c", "license": None, "digest": "d", "description": "d"},
+        "skills": [{"name": name, "title": "", "role": role, "needs": [], "examined_whole": False}
+                   for name, role in SKILLS.items()],
+    }  # fmt: skip
+    ledger.set_fact("setting", setting)
+    ledger.set_fact("seconds", 12.0)
+    for student, marks in students.items():
+        ledger.set_fact(f"outcome/{student}", {"stopped_because": "cycles", "promoted_digest": "d", "checkpoint": None})
+        before = {skill: "0" * len(row) for skill, row in marks.items()}
+        for cycle, row in enumerate((before, marks)):
+            ledger.put(Step(f"{student} {cycle}", "examine", student, cycle, 1.0, dump(sitting("final", **row))))
+        ledger.put(Step(f"{student} train", "train", student, 1, 1.0, dump(Checkpoint("p", "d", trained_tokens=500))))
+    ledger.close()
+    return folder
+
+
+def rows(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {it["exam"]: it for it in found["comparisons"]}
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> list[Path]:
+    return [
+        plant(tmp_path / "one", {"ada": {"add": "0" * 8 + "1" * 8, "sub": "1" * 16, "mul": "10"}}),
+        plant(tmp_path / "other", {"ada": {"add": "1" * 16, "sub": "1" * 16, "mul": "111"}}, seed=8, epochs=5),
+    ]
+
+
+def test_the_same_items_are_paired_and_others_are_not(two: list[Path]) -> None:
+    found = rows(compare(two))
+    assert (found["add"]["difference"], found["add"]["p"], found["add"]["paired"]) == (0.5, 2 / 256, True)
+    assert (found["sub"]["p"], found["sub"]["n"]) == (1.0, [16, 16])
+    assert (found["mul"]["p"], found["mul"]["paired"], found["mul"]["n"]) == (pytest.approx(2 / 5), False, [2, 3])
+    assert (found[MEAN]["difference"], found[MEAN]["paired"]) == (0.25, True)
+
+
+def test_all_comparisons_are_corrected_together(two: list[Path]) -> None:
+    found = rows(compare(two))
+    # Of four: 2/256 is the second smallest after that of the mean.
+    assert found[MEAN]["p"] < found["add"]["p"] < found["mul"]["p"]
+    assert found["add"]["corrected"] == pytest.approx(3 * 2 / 256)
+    assert found["mul"]["corrected"] == pytest.approx(2 * 2 / 5)
+
+
+def test_costs_and_configs_stand_beside(two: list[Path]) -> None:
+    found = compare(two)
+    assert found["config"] == [{"key": "seed", "values": ["7", "8"]}, {"key": "training.epochs", "values": ["4", "5"]}]
+    first = found["runs"][0]
+    assert (first["run"], first["seconds"], first["students"]["ada"]["trained_tokens"]) == ("one", 12.0, 500)
+    assert first["students"]["ada"]["exams"]["add"]["before"]["score"] == 0.0
+    assert first["students"]["ada"]["exams"]["add"]["after"]["score"] == 0.5
+
+
+def test_a_third_run_is_compared_with_the_first(two: list[Path], tmp_path: Path) -> None:
+    third = plant(tmp_path / "third", {"ada": {"add": "0" * 16}})
+    sides = {(it["first"]["run"], it["second"]["run"]) for it in compare([*two, third])["comparisons"]}
+    assert sides == {("one", "other"), ("one", "third")}
+
+
+def test_students_of_one_run_are_compared_with_each_other(tmp_path: Path) -> None:
+    run = plant(tmp_path / "run", {"ada": {"add": "1111"}, "blaise": {"add": "0000"}, "emmy": {"add": "1100"}})
+    found = compare([run])["comparisons"]
+    pairs = {(it["first"]["student"], it["second"]["student"]): it["difference"] for it in found}
+    assert pairs == {("ada", "blaise"): -1.0, ("ada", "emmy"): -0.5, ("blaise", "emmy"): 0.5}
+
+
+def test_what_cannot_be_compared_is_refused(two: list[Path], tmp_path: Path) -> None:
+    stranger = plant(tmp_path / "stranger", {"emmy": {"add": "1"}})
+    with pytest.raises(UserError, match="nothing to compare"):
+        compare([two[0], stranger])
+    with pytest.raises(UserError, match="nothing to compare"):
+        compare([stranger])
+    Ledger(tmp_path / "begun").close()
+    with pytest.raises(UserError, match="no final exam"):
+        compare([two[0], tmp_path / "begun"])
+
+
+def test_it_is_printed_in_eighty_columns_and_in_ascii(two: list[Path]) -> None:
+    raw = io.BytesIO()
+    with io.TextIOWrapper(raw, encoding="ascii") as stream:
+        print_comparison(compare(two), Console(file=stream, width=80))
+        stream.flush()
+        text = raw.getvalue().decode()
+    assert "ada: other - one" in text
+    (line,) = [it for it in text.splitlines() if it.startswith("add") and "paired" in it]
+    assert line.split()[:3] == ["add", "^", "+50.0"] and "0.008" in line and "0.023" in line
+    assert "training.epochs" in text and "0.0 -> 50.0" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_command_prints_json_and_writes_a_page(two: list[Path], tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    done = CliRunner().invoke(main, ["compare", *map(str, two), "--json", "--html", str(page)])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.output)["schema"] == 1
+    text = page.read_text()
+    assert "+50.0" in text and "<script" not in text and "http" not in text

@@ -1,0 +1,173 @@
+"""Finished runs side by side: who answered what better at the end, what it cost, and how the configs differ.
+
+Where two sittings asked the same questions, the answers are paired: McNemar's exact test, and an interval that knows
+of the pairs. Where they did not, the two are independent samples, and it is said so. All p-values of one comparison
+are corrected together (Holm).
+
+Left out on purpose: which run is better. Skills, costs and seeds are weighed by whoever reads it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from tft.errors import Problem, UserError
+from tft.ledger import Ledger
+from tft.report import build_report, final_answers
+from tft.report.rows import flatten
+from tft.statistics import fisher, holm, independent_difference, mcnemar, mean_difference, paired_difference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    Answers = dict[str, bool]
+    """Question to whether it was answered right."""
+
+MEAN = "mean of taught skills"
+_NOT_COMPARED = ("campaign", "cache", "cluster", "continue_from")
+"""Keys of a config that change no result, or only name the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    label: str
+    report: dict[str, Any]
+    answers: dict[str, dict[str, Answers]]
+    """By student, and by skill or whole exam."""
+
+    def taught(self) -> set[str]:
+        return {skill["name"] for skill in self.report["skills"] if skill["role"] == "taught"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    run: _Run
+    student: str
+
+    @property
+    def answers(self) -> dict[str, Answers]:
+        return self.run.answers[self.student]
+
+
+def compare(folders: Sequence[Path]) -> dict[str, Any]:
+    """Compare runs: each with the first, student by student; the students of a single run with each other.
+
+    Args:
+        folders: run directories.
+
+    Returns:
+        ``runs`` with costs and scores, ``config`` where the configs differ, and ``comparisons``.
+
+    Raises:
+        UserError: if a run has no final exam yet, or there is nothing to compare.
+    """
+    runs = [_read(folder, label) for folder, label in zip(folders, _labels(folders), strict=True)]
+    rows = [row for first, second in _pairs(runs) for row in _compare(first, second)]
+    if not rows:
+        remedy = "name runs whose students have the same ids and sat the same exams, or one run with several students"
+        raise UserError(Problem("there is nothing to compare", key="RUN", value=str(folders[-1]), remedy=remedy))
+    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["corrected"] = p
+    return {
+        "schema": 1,
+        "runs": [_cost(run) for run in runs],
+        "config": list(_differences(runs)),
+        "comparisons": rows,
+    }
+
+
+def _labels(folders: Sequence[Path]) -> list[str]:
+    names = [folder.resolve().name for folder in folders]
+    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
+
+
+def _read(folder: Path, label: str) -> _Run:
+    ledger = Ledger(folder)
+    try:
+        found = _Run(label, build_report(ledger), final_answers(ledger)) if ledger.fact("setting") else None
+    finally:
+        ledger.close()
+    if found is None or not all(found.answers.values()):
+        remedy = "run it to the end with `tft run`"
+        raise UserError(Problem("has no final exam at its end yet", key="RUN", value=str(folder), remedy=remedy))
+    return found
+
+
+def _pairs(runs: Sequence[_Run]) -> Iterator[tuple[_Side, _Side]]:
+    first, *others = runs
+    if not others:
+        for one, other in combinations(first.answers, 2):
+            yield _Side(first, one), _Side(first, other)
+    for student in first.answers:
+        for run in others:
+            if student in run.answers:
+                yield _Side(first, student), _Side(run, student)
+
+
+def _compare(first: _Side, second: _Side) -> Iterator[dict[str, Any]]:
+    """Compare two students on every exam that both have sat, and on the mean of what both were to be taught."""
+    who = {"first": _name(first), "second": _name(second)}
+    paired: list[tuple[list[bool], list[bool]]] = []
+    taught = first.run.taught() & second.run.taught()
+    for exam in (exam for exam in first.answers if exam in second.answers):
+        one, other = first.answers[exam], second.answers[exam]
+        if one.keys() == other.keys():
+            pair = (list(one.values()), [other[question] for question in one])
+            row = _row(exam, *paired_difference(*pair), mcnemar(*pair), (one, other))
+            paired += [pair] if exam in taught else []
+        else:
+            counts = (sum(one.values()), len(one)), (sum(other.values()), len(other))
+            row = _row(exam, *independent_difference(*counts), fisher(*counts), (one, other))
+        yield {**who, **row, "paired": one.keys() == other.keys()}
+    if len(paired) > 1 and len(paired) == len(taught):
+        yield {**who, **_row(MEAN, *mean_difference(paired), None), "paired": True}
+
+
+def _name(side: _Side) -> dict[str, str]:
+    return {"run": side.run.label, "student": side.student}
+
+
+def _row(
+    exam: str, value: float, low: float, high: float, p: float, both: tuple[Answers, Answers] | None
+) -> dict[str, Any]:
+    sizes = None if both is None else [len(answers) for answers in both]
+    return {"exam": exam, "difference": value, "low": low, "high": high, "p": p, "n": sizes}
+
+
+def _cost(run: _Run) -> dict[str, Any]:
+    report = run.report
+    return {
+        "run": run.label,
+        "seed": report["seed"],
+        "stopped_because": report["stopped_because"],
+        "seconds": report["seconds"],
+        "tutor_tokens": report["tutor"]["tokens"]["total"],
+        "of_which_cached": report["tutor"]["tokens"]["of_which_cached"],
+        "students": {it["id"]: _scores(it) for it in report["students"]},
+    }
+
+
+def _scores(student: dict[str, Any]) -> dict[str, Any]:
+    exams = {**student["skills"], **student["whole"]}
+    return {
+        "trained_tokens": student["trained_tokens"],
+        "stopped_because": student["stopped_because"],
+        "exams": {name: {when: it[when] for when in ("before", "after")} for name, it in exams.items()},
+    }
+
+
+def _differences(runs: Sequence[_Run]) -> Iterable[dict[str, Any]]:
+    """List the keys in which the configs differ, with the value of every run; null where a run has no such key."""
+    configs = [dict(flatten(_by_student(run.report["config"]))) for run in runs]
+    for key in dict.fromkeys(key for config in configs for key in config):
+        values = [config.get(key) for config in configs]
+        if len(set(values)) > 1 and key.partition(".")[0] not in _NOT_COMPARED:
+            yield {"key": key, "values": values}
+
+
+def _by_student(config: dict[str, Any]) -> dict[str, Any]:
+    """Key students by their ids, so that a roster in another order is no difference."""
+    return {**config, "students": {it["id"]: it for it in config["students"]}}
