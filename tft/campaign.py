@@ -196,9 +196,9 @@ class Campaign:
         final = await self._sit(pupil, pupil.ref, "final", cycle, self._prepared.splits.items["final"])
         if any(lesson.kind == "critique" for page in pupil.notebook.values() for lesson in page):
             await self._correct(pupil, cycle, final)
-        for card, suite in self._prepared.suites:
+        for _, suite in self._prepared.suites:
             if suite.missing is None:
-                await self._sit(pupil, pupil.ref, card.exam, cycle, suite.items, grader=card.grader)
+                await self._sit(pupil, pupil.ref, suite.name, cycle, suite.items, grader=suite.grader)
 
     async def _correct(self, pupil: Pupil, cycle: int, final: Sitting) -> None:
         """Let a student that was criticised correct itself, on what it was taught, with the tutor gone."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tft.config import CampaignConfig, CurriculumCard, SuiteCard, TutorCard
 from tft.config.cards import ServeConfig, ServeUse, SkillCard, choose_skills
 from tft.errors import Problem, UserError
-from tft.exams import Splits, Suite, make_splits, read_suite
+from tft.exams import Splits, Suite, make_splits, open_suite, read_suite
 from tft.fitting import read_build, refuse_student, refuse_tutor
 from tft.library import Library, fetch_weights, load_items, read_tutor
 from tft.material import HeldOut, Material, Setting, read_material, refuse_verdicts
@@ -96,7 +96,7 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
     items_path = curriculum_folder / curriculum.items
     source = load_items(items_path.resolve())
     splits = make_splits(skills, source, config.exams, config.seed)
-    cards = [library.suite(name) for name in config.exams.whole]
+    cards = [open_suite(library, name) for name in config.exams.whole]
     expected = [name for name, skill in curriculum.skills.items() if skill.role != "stretch"]
     suites = tuple((card, read_suite(card, place, source, expected)) for card, place in cards)
     students = tuple(

@@ -354,3 +354,24 @@ def test_a_head_alone_needs_no_memory_for_its_body(tmp_path: Path) -> None:
         for body in ("full", "lora", "frozen")
     )  # fmt: skip
     assert whole > added > frozen == 0
+
+
+def test_a_file_of_questions_is_read_and_told_about(tmp_path: Path) -> None:
+    path = write(tmp_path, {"exams": {"whole": ["mine.csv", "mine.csv", "theirs.csv"]}})
+    (tmp_path / "mine.csv").write_text("question,answer\n1+1,2\n,3\n")
+    problems = found(path)
+    assert set(problems) == {"exams.whole.1", "exams.whole.2"}
+    assert "is named before" in problems["exams.whole.1"].message
+    assert problems["exams.whole.2"].value == "theirs.csv"
+    told = validate(path, []).resolved["suites"]["mine.csv"]
+    assert (told["items"], told["grader"]) == (1, "numeric, because all 1 references are numbers")
+    assert (told["rejected"], told["first_rejected"]) == ({"empty": 1}, "mine.csv, row 2: question is empty")
+
+
+def test_questions_that_the_item_source_cannot_read_are_told(tmp_path: Path) -> None:
+    path = write(tmp_path, {"exams": {"whole": ["mine.csv"]}})
+    source = ITEMS.replace("def classify(question):\n", 'def classify(question):\n    assert "?" not in question\n')
+    (tmp_path / "curricula" / "mine" / "items.py").write_text(source)
+    (tmp_path / "mine.csv").write_text("question,answer\nWhat?,2\n")
+    problem = found(path)["exams.whole.0"]
+    assert "raised AssertionError" in problem.message and problem.remedy is not None and "any text" in problem.remedy

@@ -162,7 +162,8 @@ class ExamsConfig(Frozen):
     part: Literal["curriculum"] = "curriculum"
     """Where the items of single skills come from: the curriculum's own, held out before anything is taught."""
     whole: tuple[str, ...] = ()
-    """Exam suites sat before the first cycle and by the promoted checkpoint."""
+    """Whole exams, sat before the first cycle and by the promoted checkpoint: names of suites, or files of questions
+    and answers beside the config."""
     examiner: str | None = None
     """A model that grades where no rule can; None means that graders decide. It may not be the tutor."""
     probe: Annotated[int, Field(ge=8)] = 64
@@ -173,6 +174,16 @@ class ExamsConfig(Frozen):
     """Items a skill for the final exam: sat once before the first cycle and once by the promoted checkpoint."""
     max_tokens: Annotated[int, Field(ge=1)] = 64
     """Longest answer a student may give, in tokens."""
+
+    @field_validator("whole", mode="after")
+    @classmethod
+    def _whole_exams_differ(cls, whole: tuple[str, ...]) -> tuple[str, ...]:
+        refuse(
+            Refusal((place,), name, "is named before", "name it once")
+            for place, name in enumerate(whole)
+            if name in whole[:place]
+        )
+        return whole
 
 
 class TuitionConfig(Frozen):

@@ -5,6 +5,6 @@ The examiner runs models, so it is imported by its own name: ``tft validate`` re
 """
 
 from tft.exams.splits import Splits, make_splits
-from tft.exams.suites import Suite, read_suite
+from tft.exams.suites import Suite, find_suite, open_suite, read_suite
 
-__all__ = ["Splits", "Suite", "make_splits", "read_suite"]
+__all__ = ["Splits", "Suite", "find_suite", "make_splits", "open_suite", "read_suite"]

@@ -1,24 +1,30 @@
-"""Whole exams: the items of a suite, taken out of a data set by path or from the hub."""
+"""Whole exams: the items of a suite, taken out of rows by path or from the hub.
+
+A suite is a card, or a file of questions and answers with nothing else to write.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tft.datafiles import fetch_rows
+from tft.config.cards import GraderConfig
+from tft.config.data import DataCard
+from tft.config.reading import read_config
+from tft.config.suites import SuiteCard
+from tft.datafiles import SUFFIXES, Row, fetch_rows, read_rows
 from tft.errors import Problem, UserError
+from tft.exams.questions import Asked, Questions, count, read_questions
+from tft.graders.numeric import read_number
 from tft.library import find_data
-from tft.records import Item
+from tft.records import Item, Rejection, digest_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Collection, Iterable, Sequence
 
-    from tft.config.cards import SuiteCard
-    from tft.config.data import DataCard
+    from tft.library import Library
     from tft.ports import ItemSource
 
 
@@ -32,92 +38,155 @@ class Suite:
     """sha256 of the data file; None from the hub."""
     origin: str | None
     """Where the rows came from."""
+    grader: GraderConfig
+    """Who judges the answers."""
+    chosen: str = ""
+    """Why it is this grader, in words; empty where the card names it."""
+    rejections: tuple[Rejection, ...] = ()
+    """Rows that cannot be asked."""
     missing: str | None = None
     """Why it cannot be sat."""
 
+    def told(self, caption: str) -> str:
+        """Say what a score means, who graded it if nobody named a grader, and what was left out."""
+        told = [caption] if not self.chosen else [caption, f"Graded by {self.chosen}."]
+        if self.rejections:
+            counts = ", ".join(f"{number} {reason}" for reason, number in count(self.rejections).items())
+            told.append(f"{len(self.rejections)} rows were left out ({counts}); the first: {self.rejections[0].text}.")
+        return " ".join(told)
 
-def read_suite(card: SuiteCard, folder: Path, source: ItemSource, skills: Iterable[str]) -> Suite:
+
+class AnyQuestion:
+    """Stands in for the items of a curriculum where there is none: it knows no question."""
+
+    def classify(self, question: str) -> None:
+        """Know no question."""
+
+    def fingerprint(self, question: str) -> str:
+        """Take questions for the same that differ in case and white space alone."""
+        return " ".join(question.split()).casefold()
+
+
+def find_suite(library: Library, name: str, *, file: str | None = None, key: str | None = None) -> tuple[Path, bool]:
+    """Find a suite: its card, or with True a file of questions that needs none.
+
+    Raises:
+        UserError: if there is neither.
+    """
+    if Path(name).suffix.lower() not in SUFFIXES:
+        return library.find("evals", name, file=file, key=key), False
+    found = find_data(name, library.beside or Path())
+    if found is None:
+        remedy = "lay it beside the config or below $TFT_DATA, or name a suite that `tft ls` lists"
+        raise UserError(Problem("there is no such file of questions", file=file, key=key, value=name, remedy=remedy))
+    return found, True
+
+
+def open_suite(library: Library, name: str) -> tuple[SuiteCard, Path]:
+    """Read the card of a suite, or write that of a file of questions; with the folder its data lies beside.
+
+    Raises:
+        UserError: if there is neither, or the card is wrong.
+    """
+    path, bare = find_suite(library, name)
+    return (card_of_file(name), library.beside or Path()) if bare else (read_config(SuiteCard, path), path.parent)
+
+
+def card_of_file(name: str) -> SuiteCard:
+    """Write the card of a file of questions that brings none."""
+    caption = f"The questions of {name}, each asked as it stands there."
+    return SuiteCard(exam=name, caption=caption, data=DataCard(path=name))
+
+
+def read_suite(
+    card: SuiteCard, folder: Path, source: ItemSource | AnyQuestion | None = None, skills: Iterable[str] = ()
+) -> Suite:
     """Read the items of a suite; a suite whose data cannot be reached is empty and says why.
 
     Args:
         card: the suite.
         folder: where its card lies.
-        source: the curriculum's item source, which says what is covered and when two questions are the same.
+        source: the curriculum's item source, which says what is covered and when two questions are the same; None
+            where there is no curriculum.
         skills: the curriculum's skills; only those that are taught or kept count as covered.
+
+    Raises:
+        UserError: if rows have another form than the card says, or none can be asked.
     """
     path = find_data(card.data.path, folder) if card.data.path else None
     if path is not None:
-        data = path.read_bytes()
-        rows: Iterable[dict[str, Any]] = _read_rows(data, path)
-        digest, origin = hashlib.sha256(data).hexdigest(), card.data.path
+        rows: Iterable[Row] = read_rows(path)
+        digest, origin = digest_file(path), card.data.path
     else:
         found = _from_hub(card.data)
         if isinstance(found, str):
-            return Suite(card.exam, (), None, None, missing=found)
+            return Suite(card.exam, (), None, None, card.grader or GraderConfig(type="exact"), missing=found)
         rows, digest, origin = found, None, f"hub:{card.data.hub}"
-    covered = frozenset(skills)
-    items = [item for row in rows for item in _extract(row, card, source, covered, origin or "")]
-    return Suite(card.exam, tuple(items), digest, origin)
+    if card.extract is not None:
+        read = Questions(tuple(_extract(rows, card, str(path or origin))), ())
+    else:
+        read = read_questions(rows, card.columns, str(origin))
+    items = make_items(read.asked, card, origin or "", source or AnyQuestion(), frozenset(skills))
+    grader, chosen = (card.grader, "") if card.grader is not None else choose_grader(items)
+    return Suite(card.exam, items, digest, origin, grader, chosen, read.rejections)
 
 
-def _read_rows(data: bytes, path: Path) -> list[dict[str, Any]]:
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        remedy = "save it as UTF-8 text"
-        raise UserError(Problem(f"is not text: {error.reason}", file=str(path), remedy=remedy)) from None
-    rows = []
-    # Not splitlines(), which also breaks at line separators that JSON allows inside a string.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(Problem(f"line {number} is not JSON: {error}", file=str(path))) from None
-        if not isinstance(row, dict):
-            raise UserError(Problem(f"line {number} is not a JSON object", file=str(path)))
-        rows.append(row)
-    return rows
+def choose_grader(items: Sequence[Item]) -> tuple[GraderConfig, str]:
+    """Choose a grader by the references: ``numeric`` where all are numbers, otherwise ``exact``; with the reason."""
+    others = [it.reference for it in items if read_number(it.reference or "") is None]
+    if not others:
+        return GraderConfig(type="numeric"), f"numeric, because all {len(items)} references are numbers"
+    said = f"exact, because {len(others)} of {len(items)} references are no numbers, the first {others[0]!r}"
+    return GraderConfig(type="exact"), said
 
 
-def _from_hub(data: DataCard) -> Iterable[dict[str, Any]] | str:
-    where = f"{data.path} was not found beside the suite or below $TFT_DATA"
-    if data.hub is None:
-        return where
-    found = fetch_rows(data)
-    return f"{where}, and {found}" if isinstance(found, str) else found
+def _from_hub(data: DataCard) -> list[Row] | str:
+    where = f"{data.path} was not found beside the suite or below $TFT_DATA" if data.path else ""
+    found = "" if data.hub is None else fetch_rows(data)
+    if isinstance(found, str):
+        return ", and ".join(filter(None, (where, found)))
+    return [Row(number, values) for number, values in enumerate(found, start=1)]
 
 
-def _extract(
-    row: dict[str, Any], card: SuiteCard, source: ItemSource, covered: frozenset[str], origin: str
-) -> list[Item]:
-    text = row.get(card.extract.field)
-    if not isinstance(text, str):
-        raise UserError(Problem(f"a row has no text in the field {card.extract.field!r}", file=card.exam))
-    return [
-        _item(match["question"].strip(), match["reference"].strip(), card, source, covered, origin)
-        for match in re.finditer(card.extract.pattern, text)
-    ]
+def _extract(rows: Iterable[Row], card: SuiteCard, file: str) -> Iterable[Asked]:
+    assert card.extract is not None
+    for row in rows:
+        if row.trouble:
+            raise UserError(Problem(f"row {row.number} {row.said}", file=file, remedy="mend it, or take it out"))
+        text = row.values.get(card.extract.field)
+        if not isinstance(text, str):
+            raise UserError(Problem(f"a row has no text in the field {card.extract.field!r}", file=card.exam))
+        for match in re.finditer(card.extract.pattern, text):
+            yield Asked(match["question"].strip(), match["reference"].strip())
 
 
-def _item(
-    question: str, reference: str, card: SuiteCard, source: ItemSource, covered: frozenset[str], origin: str
-) -> Item:
-    classified = source.classify(question)
-    inside = classified is not None and classified[0] in covered
-    named = next((name for name, form in card.groups.items() if re.fullmatch(form, question)), None)
-    groups = ["covered" if inside else "uncovered"]
-    if classified is not None and inside:
-        groups.append(f"covered: {classified[0]}")
-    elif named is not None:
-        groups.append(f"uncovered: {named}")
-    return Item(
-        skill=card.exam,
-        level=0,
-        question=question.replace(" ", "") if inside else question,
-        reference=reference,
-        fingerprint=source.fingerprint(question),
-        source=origin,
-        groups=tuple(groups),
+def make_items(
+    asked: Iterable[Asked], card: SuiteCard, origin: str, source: ItemSource | AnyQuestion, skills: Collection[str]
+) -> tuple[Item, ...]:
+    """Make the items of questions; whether they are covered is only told where some are."""
+    classified = [(it, source.classify(it.question)) for it in asked]
+    found = [(it, known[0] if known is not None and known[0] in skills else None) for it, known in classified]
+    covers = any(skill is not None for _, skill in found)
+    return tuple(
+        Item(
+            skill=card.exam,
+            level=0,
+            # An operation inside a text is written as the curriculum writes it.
+            question=it.question.replace(" ", "") if skill and card.extract is not None else it.question,
+            reference=it.reference,
+            fingerprint=source.fingerprint(it.question),
+            source=origin,
+            groups=_groups(it, skill, card.groups, covers=covers),
+        )
+        for it, skill in found
     )
+
+
+def _groups(it: Asked, skill: str | None, patterns: dict[str, str], *, covers: bool) -> tuple[str, ...]:
+    first = ("covered" if skill else "uncovered",) if covers else ()
+    named = next((name for name, form in patterns.items() if re.fullmatch(form, it.question)), None)
+    if it.group is not None:
+        return (*first, it.group)
+    if skill is not None:
+        return (*first, f"covered: {skill}")
+    return (*first, f"uncovered: {named}" if covers else named) if named is not None else first

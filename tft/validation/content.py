@@ -17,7 +17,9 @@ from tft.config.cards import SkillCard, choose_skills
 from tft.config.reading import closest, diagnose, read_yaml
 from tft.config.training import DistillationConfig
 from tft.errors import Problem, UserError
-from tft.exams import make_splits, read_suite
+from tft.exams import find_suite, make_splits, read_suite
+from tft.exams.questions import count
+from tft.exams.suites import card_of_file
 from tft.library import Library, find_data, gather_tutor, is_file, load_items
 from tft.records import Item
 from tft.tutor.prompts import find_prompt
@@ -225,24 +227,39 @@ def _check_skills(draft: Draft, content: Content, source: ItemSource, problems: 
 def _check_suite(
     named: Named, library: Library, content: Content, source: ItemSource | None, problems: list[Problem]
 ) -> None:
-    path = collect(problems, lambda: library.find("evals", named.name, file=named.file, key=named.key))
-    if path is None:
+    located = collect(problems, lambda: find_suite(library, named.name, file=named.file, key=named.key))
+    if located is None:
         return
-    card, values = _card(SuiteCard, path, problems)
+    path, bare = located
+    folder = (library.beside or Path()) if bare else path.parent
+    card, values = (card_of_file(named.name), {}) if bare else _card(SuiteCard, path, problems)
     _check_grader(values.get("grader"), str(path), problems)
-    found: dict[str, Any] = {"card": str(path), "found": False, "items": None, "reason": None}
+    found: dict[str, Any] = {"card": None if bare else str(path), "found": False, "items": None, "reason": None}
     content.suites[named.name] = found
     if card is None or source is None:
         found["reason"] = "the card or the curriculum cannot be read"
         return
-    if card.data.path is None or find_data(card.data.path, path.parent) is None:
+    if card.data.path is None or find_data(card.data.path, folder) is None:
         # A campaign runs without it, and its report says so; the hub is asked then, not here.
         hub = f"; the hub will be asked for {card.data.hub}" if card.data.hub else ""
         found["reason"] = f"{card.data.path} lies neither beside the suite nor below $TFT_DATA{hub}"
         return
-    suite = collect(problems, lambda: read_suite(card, path.parent, source, content.skills))
-    if suite is not None:
-        found.update(found=True, items=len(suite.items))
-        if not suite.items:
-            place = Named(str(path), "extract.pattern", card.extract.pattern)
-            problems.append(place.problem("takes no item out of its data", "mend extract.field or extract.pattern"))
+    try:
+        suite = collect(problems, lambda: read_suite(card, folder, source, content.skills))
+    except Exception as error:  # the user's own code, whatever it raises
+        remedy = "classify() gives None for what the curriculum does not know, and fingerprint() takes any text"
+        message = f"the item source {content.items_path} raised {error!r} on a question of this exam"
+        problems.append(named.problem(message, remedy))
+        return
+    if suite is None:
+        return
+    found.update(
+        found=True,
+        items=len(suite.items),
+        grader=suite.chosen or suite.grader.type,
+        rejected=count(suite.rejections),
+        first_rejected=suite.rejections[0].text if suite.rejections else None,
+    )
+    if not suite.items and card.extract is not None:
+        place = Named(str(path), "extract.pattern", card.extract.pattern)
+        problems.append(place.problem("takes no item out of its data", "mend extract.field or extract.pattern"))

@@ -1,0 +1,72 @@
+"""The card of a whole exam: where its rows lie, and how they become items."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import Field, field_validator, model_validator
+
+from tft.config._base import Frozen, Refusal, refuse
+from tft.config.cards import GraderUse
+from tft.config.data import DataCard
+
+
+class ExtractCard(Frozen):
+    """How items are taken out of a data set: every match of a pattern in one field of each row."""
+
+    field: str
+    """Name of the field that is searched."""
+    pattern: str
+    """Regular expression with the named groups ``question`` and ``reference``."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _has_groups(cls, value: str) -> str:
+        try:
+            groups = re.compile(value).groupindex
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        if not {"question", "reference"} <= set(groups):
+            raise ValueError("needs the named groups (?P<question>…) and (?P<reference>…)")
+        return value
+
+
+class ColumnsCard(Frozen):
+    """Columns of a row that is an item; None means one of the usual names."""
+
+    question: str | None = None
+    """What is asked: ``question``, ``prompt``, ``problem``, ``query``, ``instruction``, ``input``."""
+    reference: str | None = None
+    """The right answer: ``answer``, ``reference``, ``target``, ``expected``, ``completion``, ``output``, ``solution``,
+    ``label``."""
+    group: str | None = None
+    """A group that a report shows apart: ``group``, ``category``."""
+
+
+class SuiteCard(Frozen):
+    """``evals/<name>.yaml``: a whole exam."""
+
+    exam: str
+    """Name of the suite."""
+    caption: str
+    """What a score here means and what it does not, in one sentence; shown under the score."""
+    data: DataCard
+    """Where the rows are."""
+    extract: ExtractCard | None = None
+    """How items are taken out of a text; None means that a row is an item, and its columns are its parts."""
+    columns: ColumnsCard | None = None
+    """Which columns these are; None means that they have their usual names."""
+    grader: GraderUse | None = None
+    """Who judges the answers; None means ``numeric`` where all references are numbers, and ``exact`` otherwise."""
+    groups: dict[str, str] = Field(default_factory=dict)
+    """Groups shown apart: a name and a regular expression over the question; the first that matches counts.
+    ``covered`` and ``uncovered`` are added: whether the curriculum teaches or expects what is asked."""
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> SuiteCard:
+        if self.extract is not None and self.columns is not None:
+            remedy = "leave one of them out: an item is a match in a text, or a row"
+            refuse([Refusal(("columns",), "columns", "stands beside extract", remedy)])
+        if self.data.path is None and self.data.hub is None:
+            refuse([Refusal(("data",), None, "says nowhere to read from", "name a path or a data set on the hub")])
+        return self
