@@ -20,6 +20,7 @@ from tft.config.adapters import HeadAdapter
 from tft.curriculum import Evidence, estimate, mean_score, plan, reflect
 from tft.exams.examiner import SitRequest, sit
 from tft.exams.self_correction import CorrectRequest, correct
+from tft.exams.whole import stage_of
 from tft.lessons import CurateRequest, curate
 from tft.pupil import Pupil
 from tft.records import Checkpoint, Curated, Sitting
@@ -29,7 +30,6 @@ from tft.teaching import Teaching
 from tft.training import ClassRequest, ClassResult, TrainRequest, seat, train, train_together
 
 if TYPE_CHECKING:
-    from tft.config.cards import GraderConfig
     from tft.preparation import Prepared
     from tft.records import Item, Lesson, Syllabus
     from tft.steps import Steps
@@ -198,7 +198,10 @@ class Campaign:
             await self._correct(pupil, cycle, final)
         for _, suite in self._prepared.suites:
             if suite.missing is None:
-                await self._sit(pupil, pupil.ref, suite.name, cycle, suite.items, grader=suite.grader)
+                stage, asked = stage_of(suite, pupil.ref, self._config.exams.max_tokens)
+                await self._steps.run(
+                    Sitting, pupil.place, stage, asked, name="examine", student=pupil.config.id, cycle=cycle
+                )
 
     async def _correct(self, pupil: Pupil, cycle: int, final: Sitting) -> None:
         """Let a student that was criticised correct itself, on what it was taught, with the tutor gone."""
@@ -216,12 +219,9 @@ class Campaign:
         )
 
     async def _sit(
-        self, pupil: Pupil, ref: StudentRef, exam: str, cycle: int, items: tuple[Item, ...], *,
-        grader: GraderConfig | None = None, name: str = "examine",
-    ) -> Sitting:  # fmt: skip
-        request = SitRequest(
-            ref, exam, items, grader or self._prepared.curriculum.grader, self._config.exams.max_tokens
-        )
+        self, pupil: Pupil, ref: StudentRef, exam: str, cycle: int, items: tuple[Item, ...], name: str = "examine"
+    ) -> Sitting:
+        request = SitRequest(ref, exam, items, self._prepared.curriculum.grader, self._config.exams.max_tokens)
         return await self._steps.run(
             Sitting, pupil.place, sit, request, name=name, student=pupil.config.id, cycle=cycle
         )

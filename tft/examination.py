@@ -14,8 +14,10 @@ from tft.errors import Problem, UserError
 from tft.exams import make_splits, open_suite, read_suite
 from tft.exams.examiner import SitRequest, sit
 from tft.exams.questions import count
+from tft.exams.whole import stage_of
 from tft.fitting import read_build
 from tft.library import fetch_weights, load_items
+from tft.records import Sitting
 from tft.statistics import expected_calibration_error, wilson_interval
 from tft.student import StudentRef
 from tft.student.saved import read_saved
@@ -23,7 +25,7 @@ from tft.student.saved import read_saved
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tft.config.cards import CurriculumCard, GraderConfig
+    from tft.config.cards import CurriculumCard
     from tft.library import Library
     from tft.ports import ItemSource
     from tft.records import Answered, Item
@@ -69,17 +71,18 @@ def examine(
         found["skills"] = _sit_skills(student, card, source, items or _ITEMS, max_tokens)
     for name in suites:
         suite_card, place = open_suite(library, name)
-        suite = read_suite(suite_card, place, source, expected)
-        sat = _sit(student, name, suite.items[:items], suite.grader, max_tokens)
-        groups = sorted({group for it in sat for group in it.attempt.item.groups})
+        suite = read_suite(suite_card, place, source, expected, items)
+        stage, asked = stage_of(suite, student, max_tokens)
+        sat = stage(asked) if suite.missing is None else Sitting(name, (), sat=False, reason=suite.missing)
+        groups = sorted({group for it in sat.answers for group in it.attempt.item.groups})
         found["suites"][name] = {
-            "sat": suite.missing is None,
-            "reason": suite.missing,
+            "sat": sat.sat,
+            "reason": sat.reason,
             "caption": suite.told(suite_card.caption),
             "grader": suite.grader.type,
             "rejected": count(suite.rejections),
-            **_measure(sat),
-            "groups": {group: _measure([it for it in sat if group in it.attempt.item.groups]) for group in groups},
+            **_measure(sat.answers),
+            "groups": {it: _measure([sat for sat in sat.answers if it in sat.attempt.item.groups]) for it in groups},
         }
     return found
 
@@ -93,14 +96,8 @@ def _sit_skills(
     for item in splits.items["final"]:
         by_skill.setdefault(item.skill, []).append(item)
     chosen = [item for items in by_skill.values() for item in items[:most]]
-    answers = _sit(student, "final", chosen, card.grader, max_tokens)
+    answers = sit(SitRequest(student, "final", tuple(chosen), card.grader, max_tokens)).answers
     return {name: _measure([it for it in answers if it.attempt.item.skill == name]) for name in card.skills}
-
-
-def _sit(
-    student: StudentRef, exam: str, items: Sequence[Item], grader: GraderConfig, max_tokens: int
-) -> tuple[Answered, ...]:
-    return sit(SitRequest(student, exam, tuple(items), grader, max_tokens)).answers if items else ()
 
 
 def _measure(answers: Sequence[Answered]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
@@ -43,6 +44,19 @@ class ColumnsCard(Frozen):
     """A group that a report shows apart: ``group``, ``category``."""
 
 
+class LmEvalCard(Frozen):
+    """A task of the Language Model Evaluation Harness, which asks and grades it."""
+
+    task: Annotated[str, Field(min_length=1)]
+    """Its YAML file, absolute or beside the card; or the name of a task, or a group of them, that lm-eval brings."""
+    fewshot: Annotated[int, Field(ge=0)] | None = None
+    """Worked examples before each question; None means what the task says."""
+    chat_template: bool = False
+    """Whether questions are put as conversations; otherwise as plain text, as lm-eval does unless told otherwise."""
+    batch_size: Annotated[int, Field(ge=1)] = 1
+    """Rows at once. More is faster; numbers of less than 32 bits then round differently, as they do in lm-eval."""
+
+
 class SuiteCard(Frozen):
     """``evals/<name>.yaml``: a whole exam."""
 
@@ -50,8 +64,10 @@ class SuiteCard(Frozen):
     """Name of the suite."""
     caption: str
     """What a score here means and what it does not, in one sentence; shown under the score."""
-    data: DataCard
+    data: DataCard = DataCard()
     """Where the rows are."""
+    lm_eval: LmEvalCard | None = None
+    """A task of lm-eval that is the exam, instead of rows."""
     extract: ExtractCard | None = None
     """How items are taken out of a text; None means that a row is an item, and its columns are its parts."""
     columns: ColumnsCard | None = None
@@ -67,6 +83,10 @@ class SuiteCard(Frozen):
         if self.extract is not None and self.columns is not None:
             remedy = "leave one of them out: an item is a match in a text, or a row"
             refuse([Refusal(("columns",), "columns", "stands beside extract", remedy)])
-        if self.data.path is None and self.data.hub is None:
+        if self.lm_eval is not None:
+            told = [name for name in ("data", "extract", "columns", "grader") if name in self.model_fields_set]
+            remedy = "leave it out: lm-eval reads, asks and grades its tasks itself"
+            refuse(Refusal((name,), name, "stands beside lm_eval", remedy) for name in told)
+        elif self.data.path is None and self.data.hub is None:
             refuse([Refusal(("data",), None, "says nowhere to read from", "name a path or a data set on the hub")])
         return self

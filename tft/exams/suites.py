@@ -1,6 +1,6 @@
 """Whole exams: the items of a suite, taken out of rows by path or from the hub.
 
-A suite is a card, or a file of questions and answers with nothing else to write.
+A suite is a card; or, with nothing else to write, a file of questions and answers, or a task of lm-eval.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from tft.config.cards import GraderConfig
 from tft.config.data import DataCard
 from tft.config.reading import read_config
-from tft.config.suites import SuiteCard
+from tft.config.suites import LmEvalCard, SuiteCard
 from tft.datafiles import SUFFIXES, Row, fetch_rows, read_rows
 from tft.errors import Problem, UserError
 from tft.exams.questions import Asked, Questions, count, read_questions
+from tft.exams.tasks import GRADER, TaskRef, read_task
 from tft.graders.numeric import read_number
 from tft.library import find_data
 from tft.records import Item, Rejection, digest_file
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
     from tft.library import Library
     from tft.ports import ItemSource
+
+
+_LM_EVAL = "lm-eval:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ class Suite:
     """Rows that cannot be asked."""
     missing: str | None = None
     """Why it cannot be sat."""
+    task: TaskRef | None = None
+    """The task of lm-eval that it is; None where it is asked and graded here."""
 
     def told(self, caption: str) -> str:
         """Say what a score means, who graded it if nobody named a grader, and what was left out."""
@@ -67,39 +73,45 @@ class AnyQuestion:
         return " ".join(question.split()).casefold()
 
 
-def find_suite(library: Library, name: str, *, file: str | None = None, key: str | None = None) -> tuple[Path, bool]:
-    """Find a suite: its card, or with True a file of questions that needs none.
+def find_suite(
+    library: Library, name: str, *, file: str | None = None, key: str | None = None
+) -> tuple[Path, SuiteCard | None]:
+    """Find a suite: the file of its card, or the data of one that needs none with the card it would have.
 
     Raises:
         UserError: if there is neither.
     """
+    beside = library.beside or Path()
+    if name.startswith(_LM_EVAL):
+        task = name.removeprefix(_LM_EVAL)
+        caption = f"The task {task} of lm-eval, asked and graded as lm-eval does it."
+        return beside, SuiteCard(exam=name, caption=caption, lm_eval=LmEvalCard(task=task))
     if Path(name).suffix.lower() not in SUFFIXES:
-        return library.find("evals", name, file=file, key=key), False
-    found = find_data(name, library.beside or Path())
+        return library.find("evals", name, file=file, key=key), None
+    found = find_data(name, beside)
     if found is None:
         remedy = "lay it beside the config or below $TFT_DATA, or name a suite that `tft ls` lists"
         raise UserError(Problem("there is no such file of questions", file=file, key=key, value=name, remedy=remedy))
-    return found, True
+    caption = f"The questions of {name}, each asked as it stands there."
+    return beside, SuiteCard(exam=name, caption=caption, data=DataCard(path=name))
 
 
 def open_suite(library: Library, name: str) -> tuple[SuiteCard, Path]:
-    """Read the card of a suite, or write that of a file of questions; with the folder its data lies beside.
+    """Read the card of a suite, or write that of one that needs none; with the folder it names data beside.
 
     Raises:
         UserError: if there is neither, or the card is wrong.
     """
-    path, bare = find_suite(library, name)
-    return (card_of_file(name), library.beside or Path()) if bare else (read_config(SuiteCard, path), path.parent)
-
-
-def card_of_file(name: str) -> SuiteCard:
-    """Write the card of a file of questions that brings none."""
-    caption = f"The questions of {name}, each asked as it stands there."
-    return SuiteCard(exam=name, caption=caption, data=DataCard(path=name))
+    path, card = find_suite(library, name)
+    return (card, path) if card is not None else (read_config(SuiteCard, path), path.parent)
 
 
 def read_suite(
-    card: SuiteCard, folder: Path, source: ItemSource | AnyQuestion | None = None, skills: Iterable[str] = ()
+    card: SuiteCard,
+    folder: Path,
+    source: ItemSource | AnyQuestion | None = None,
+    skills: Iterable[str] = (),
+    most: int | None = None,
 ) -> Suite:
     """Read the items of a suite; a suite whose data cannot be reached is empty and says why.
 
@@ -109,10 +121,14 @@ def read_suite(
         source: the curriculum's item source, which says what is covered and when two questions are the same; None
             where there is no curriculum.
         skills: the curriculum's skills; only those that are taught or kept count as covered.
+        most: items at most, the first ones; None means all.
 
     Raises:
         UserError: if rows have another form than the card says, or none can be asked.
+        PrerequisiteError: if it is a task of lm-eval, and that is not installed.
     """
+    if card.lm_eval is not None:
+        return _read_task(card, card.lm_eval, folder, source or AnyQuestion(), frozenset(skills), most)
     path = find_data(card.data.path, folder) if card.data.path else None
     if path is not None:
         rows: Iterable[Row] = read_rows(path)
@@ -128,7 +144,24 @@ def read_suite(
         read = read_questions(rows, card.columns, str(origin))
     items = make_items(read.asked, card, origin or "", source or AnyQuestion(), frozenset(skills))
     grader, chosen = (card.grader, "") if card.grader is not None else choose_grader(items)
-    return Suite(card.exam, items, digest, origin, grader, chosen, read.rejections)
+    return Suite(card.exam, items[:most], digest, origin, grader, chosen, read.rejections)
+
+
+def _read_task(
+    card: SuiteCard,
+    task: LmEvalCard,
+    folder: Path,
+    source: ItemSource | AnyQuestion,
+    skills: Collection[str],
+    most: int | None,
+) -> Suite:
+    grader = GraderConfig(type=GRADER)
+    found = read_task(task, folder, most)
+    if isinstance(found, str):
+        return Suite(card.exam, (), None, None, grader, missing=found)
+    asked, ref = found
+    items = make_items(asked, card, f"lm-eval:{task.task}", source, skills)
+    return Suite(card.exam, items, ref.digest, items[0].source, grader, task=ref)
 
 
 def choose_grader(items: Sequence[Item]) -> tuple[GraderConfig, str]:

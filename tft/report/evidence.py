@@ -197,8 +197,8 @@ class _Student:
             }
 
         return {
-            "sat": before is not None,
-            "reason": suite["missing"],
+            "sat": before is not None and before.sat,
+            "reason": suite["missing"] or (before.reason if before is not None else None),
             "caption": suite["caption"],
             **compare(lambda _: True),
             "groups": {group: compare(partial(_is_in, group)) for group in groups},

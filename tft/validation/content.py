@@ -19,7 +19,6 @@ from tft.config.training import DistillationConfig
 from tft.errors import Problem, UserError
 from tft.exams import find_suite, make_splits, read_suite
 from tft.exams.questions import count
-from tft.exams.suites import card_of_file
 from tft.library import Library, find_data, gather_tutor, is_file, load_items
 from tft.records import Item
 from tft.tutor.prompts import find_prompt
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tft.config.campaign import EngineConfig
+    from tft.config.suites import LmEvalCard
     from tft.ports import ItemSource
 
 Card = TypeVar("Card", bound=BaseModel)
@@ -230,14 +230,20 @@ def _check_suite(
     located = collect(problems, lambda: find_suite(library, named.name, file=named.file, key=named.key))
     if located is None:
         return
-    path, bare = located
-    folder = (library.beside or Path()) if bare else path.parent
-    card, values = (card_of_file(named.name), {}) if bare else _card(SuiteCard, path, problems)
-    _check_grader(values.get("grader"), str(path), problems)
-    found: dict[str, Any] = {"card": None if bare else str(path), "found": False, "items": None, "reason": None}
+    path, card = located
+    found: dict[str, Any] = {"card": None if card else str(path), "found": False, "items": None, "reason": None}
+    folder = path
+    if card is None:
+        folder = path.parent
+        card, values = _card(SuiteCard, path, problems)
+        _check_grader(values.get("grader"), str(path), problems)
     content.suites[named.name] = found
     if card is None or source is None:
         found["reason"] = "the card or the curriculum cannot be read"
+        return
+    if card.lm_eval is not None:
+        _check_task(card.lm_eval, folder, named, problems)
+        found["reason"] = "lm-eval is asked for its questions when the campaign begins"
         return
     if card.data.path is None or find_data(card.data.path, folder) is None:
         # A campaign runs without it, and its report says so; the hub is asked then, not here.
@@ -263,3 +269,12 @@ def _check_suite(
     if not suite.items and card.extract is not None:
         place = Named(str(path), "extract.pattern", card.extract.pattern)
         problems.append(place.problem("takes no item out of its data", "mend extract.field or extract.pattern"))
+
+
+def _check_task(card: LmEvalCard, folder: Path, named: Named, problems: list[Problem]) -> None:
+    """Find a task of lm-eval; that takes too long to load here."""
+    path = folder / Path(card.task).expanduser()
+    if path.suffix in (".yaml", ".yml") and not is_file(path):
+        problems.append(named.problem("there is no such task file", "name the YAML file of a task, or a task's name"))
+    if find_spec("lm_eval") is None:
+        problems.append(named.problem("lm-eval is not installed here", "install the extra [lm-eval]"))
