@@ -13,6 +13,7 @@ from tft.config.campaign import ExamsConfig
 from tft.errors import Problem, UserError
 from tft.exams import make_splits, open_suite, read_suite
 from tft.exams.examiner import SitRequest, sit
+from tft.exams.judges import appoint
 from tft.exams.questions import count
 from tft.exams.whole import stage_of
 from tft.fitting import read_build
@@ -71,7 +72,7 @@ def examine(
         found["skills"] = _sit_skills(student, card, source, items or _ITEMS, max_tokens)
     for name in suites:
         suite_card, place = open_suite(library, name)
-        suite = read_suite(suite_card, place, source, expected, items)
+        suite = appoint(read_suite(suite_card, place, source, expected, items), library, None)
         stage, asked = stage_of(suite, student, max_tokens)
         sat = stage(asked) if suite.missing is None else Sitting(name, (), sat=False, reason=suite.missing)
         groups = sorted({group for it in sat.answers for group in it.attempt.item.groups})

@@ -15,6 +15,7 @@ from tft.config import CampaignConfig, CurriculumCard, SuiteCard, TutorCard
 from tft.config.cards import ServeConfig, ServeUse, SkillCard, choose_skills
 from tft.errors import Problem, UserError
 from tft.exams import Splits, Suite, make_splits, open_suite, read_suite
+from tft.exams.judges import appoint, refuse_judges
 from tft.fitting import read_build, refuse_student, refuse_tutor
 from tft.library import Library, fetch_weights, load_items, read_tutor
 from tft.material import HeldOut, Material, Setting, read_material, refuse_verdicts
@@ -98,7 +99,10 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
     splits = make_splits(skills, source, config.exams, config.seed)
     cards = [open_suite(library, name) for name in config.exams.whole]
     expected = [name for name, skill in curriculum.skills.items() if skill.role != "stretch"]
-    suites = tuple((card, read_suite(card, place, source, expected)) for card, place in cards)
+    examiner = config.exams.examiner
+    suites = tuple(
+        (card, appoint(read_suite(card, place, source, expected), library, examiner)) for card, place in cards
+    )
     students = tuple(
         StudentRef(
             it.id,
@@ -109,6 +113,10 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
         for place, it in enumerate(config.students)
     )
     _refuse_misfits(config, tutor, students)
+    refuse_judges(
+        [suite for _, suite in suites],
+        {"the tutor": tutor.fingerprint, **{f"student {ref.id}": ref.base for ref in students}},
+    )
     judge = config.training.objectives.reward_model
     reward = None if judge is None else read_reward_model(library.path(judge.model), REWARD_KEY)
     contents = {
@@ -118,6 +126,7 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
         **{f"students.{ref.id}.model": ref.base for ref in students},
         **({} if reward is None else {REWARD_KEY: str(reward.digest)}),
         **{f"exams.whole.{suite.name}": suite.digest or suite.missing or "hub" for _, suite in suites},
+        **{f"exams.whole.{it.name}.judge": it.judge.fingerprint for _, it in suites if it.judge is not None},
     }
     prepared = Prepared(
         config, folder, tutor_card, tutor, students, curriculum, skills, str(items_path.resolve()), source, splits,

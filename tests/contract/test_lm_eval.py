@@ -16,6 +16,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from benchmarks.documents import ROOT
 from tests.making import demonstration
 from tft.cli import main
 from tft.config.adapters import LoraAdapter
@@ -132,6 +133,15 @@ def test_a_sitting_has_a_verdict_a_question(place: Path, ada: StudentRef) -> Non
         assert answer.verdict.passed == (answer.attempt.text == row["choices"][row["gold"]])
         assert answer.attempt.confidence is not None and 1 / 3 <= answer.attempt.confidence <= 1
         assert answer.verdict.reason.startswith("acc is ") and answer.verdict.grader == "lm-eval"
+
+
+def test_the_example_in_the_docs_can_be_sat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    suite = "lm-eval:docs/examples/tasks/sums.yaml"
+    done = CliRunner().invoke(main, ["examine", "abacus/novice-a", "--suite", suite, "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)["suites"][suite]
+    assert found["n"] == 8 and 0 < found["score"] < 1
 
 
 def test_questions_are_held_out_in_the_words_that_the_task_names(place: Path) -> None:

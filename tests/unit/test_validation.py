@@ -135,7 +135,7 @@ def test_the_tutor_may_not_examine_under_any_name(tmp_path: Path, examiner: str)
 
 
 def test_another_model_may_examine(tmp_path: Path) -> None:
-    assert not found(write(tmp_path), "exams.examiner=abacus/novice-b")
+    assert not found(write(tmp_path), "exams.examiner=abacus/weights")
 
 
 def test_a_missing_model_folder_is_named_with_its_key(tmp_path: Path) -> None:
@@ -375,3 +375,66 @@ def test_questions_that_the_item_source_cannot_read_are_told(tmp_path: Path) -> 
     (tmp_path / "mine.csv").write_text("question,answer\nWhat?,2\n")
     problem = found(path)["exams.whole.0"]
     assert "raised AssertionError" in problem.message and problem.remedy is not None and "any text" in problem.remedy
+
+
+RUBRIC: dict[str, Any] = {"exam": "polite", "caption": "c", "data": {"path": "mine.csv"}}
+
+
+def judged(folder: Path, judge: Any, **campaign: Any) -> Path:
+    """Write a campaign with a whole exam that a judge grades."""
+    path = write(folder, {"exams": {"whole": ["polite"], **campaign}})
+    (folder / "evals").mkdir()
+    (folder / "evals" / "mine.csv").write_text("question\nWhat?\n")
+    grader = {"type": "rubric", "rubric": "It is polite.", **({"judge": judge} if judge else {})}
+    (folder / "evals" / "polite.yaml").write_text(yaml.safe_dump({**RUBRIC, "grader": grader}))
+    return path
+
+
+@pytest.mark.parametrize(("judge", "message"), [
+    ("abacus/novice-a", "is the tutor's own model"),
+    ("abacus", "is the tutor's own model"),
+    ("path:tutor-copy", "is the tutor's own model"),
+    ("path:student-copy", "is the model of student ada"),
+    ({"model": "abacus/novice-b", "engine": {"type": "endpoint", "url": "http://127.0.0.1:9/v1"}}, "of student ada"),
+    ({"model": "m", "engine": {"type": "endpoint", "url": "http://127.0.0.1:9/v1", "model": "abacus"}}, "tutor's own"),
+])  # fmt: skip
+def test_a_judge_neither_teaches_nor_is_taught(tmp_path: Path, judge: Any, message: str) -> None:
+    shutil.copytree(NOVICE, tmp_path / "tutor-copy")
+    shutil.copytree(NOVICE.with_name("novice-b"), tmp_path / "student-copy")
+    path = judged(tmp_path, judge)
+    problem = found(path).get("grader.judge.model")
+    assert problem is not None and message in problem.message
+    assert problem.file == str(tmp_path / "evals" / "polite.yaml")
+
+
+def test_a_judge_of_its_own_is_resolved_and_told(tmp_path: Path) -> None:
+    path = judged(tmp_path, {"model": "abacus/weights", "max_tokens": 64})
+    checked = validate(path)
+    assert checked.problems == ()
+    assert [it["kind"] for it in checked.resolved["judges"].values()] == ["library"]
+    assert checked.resolved["suites"]["polite"]["grader"] == "rubric"
+
+
+def test_a_rubric_that_nobody_can_grade_is_an_error_unless_there_is_an_examiner(tmp_path: Path) -> None:
+    path = judged(tmp_path, None)
+    assert "nobody is named" in found(path)["grader.judge"].message
+    assert not found(path, "exams.examiner=abacus/weights")
+    assert not found(path, "exams.examiner={model: abacus/weights, max_tokens: 32}")
+    assert "no student" in found(path, "exams.examiner={model: abacus/novice-b}")["exams.examiner.model"].message
+
+
+def test_a_rubric_grades_whole_exams_only(tmp_path: Path) -> None:
+    path = write(tmp_path, curriculum={"grader": "rubric"})
+    assert "no grader of this name" in found(path)["grader"].message
+
+
+def test_a_task_of_lm_eval_has_to_be_there_and_lm_eval_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, {"exams": {"whole": ["lm-eval:task.yaml", "lm-eval:gsm8k"]}})
+    monkeypatch.setattr(content, "find_spec", lambda name: None if name == "lm_eval" else name)
+    problems = [it for it in validate(path).problems if it.key == "exams.whole.0"]
+    assert [it.message for it in problems] == ["there is no such task file", "lm-eval is not installed here"]
+    monkeypatch.setattr(content, "find_spec", lambda name: name)
+    (tmp_path / "task.yaml").write_text("task: mine\n")
+    checked = validate(path)
+    assert checked.problems == ()
+    assert "when the campaign begins" in checked.resolved["suites"]["lm-eval:gsm8k"]["reason"]

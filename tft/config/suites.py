@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from tft.config._base import Frozen, Refusal, refuse
-from tft.config.cards import GraderUse
+from tft.config._base import Frozen, Refusal, name_to_type, refuse
+from tft.config.campaign import JudgeUse
+from tft.config.cards import GraderConfig
 from tft.config.data import DataCard
 
 
@@ -57,6 +58,37 @@ class LmEvalCard(Frozen):
     """Rows at once. More is faster; numbers of less than 32 bits then round differently, as they do in lm-eval."""
 
 
+class RubricConfig(GraderConfig):
+    """A rubric, put to a judge with every answer."""
+
+    type: Literal["rubric"] = "rubric"
+    """Says that this is a rubric."""
+    rubric: str | None = None
+    """What makes an answer pass, in words."""
+    rubric_file: str | None = None
+    """File beside the card that says it, instead."""
+    judge: JudgeUse | None = None
+    """Who grades; None means the campaign's ``exams.examiner``."""
+
+    @model_validator(mode="after")
+    def _has_one_rubric(self) -> RubricConfig:
+        if (self.rubric is None) == (self.rubric_file is None):
+            refuse([Refusal(("rubric",), self.rubric, "is there once", "write either rubric or rubric_file")])
+        return self
+
+
+def _kind(value: Any) -> str:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return "rubric" if kind == "rubric" else "rule"
+
+
+SuiteGrader = Annotated[
+    Annotated[RubricConfig, Tag("rubric")] | Annotated[GraderConfig, Tag("rule")],
+    Discriminator(_kind),
+    BeforeValidator(name_to_type, json_schema_input_type=RubricConfig | GraderConfig | str),
+]
+
+
 class SuiteCard(Frozen):
     """``evals/<name>.yaml``: a whole exam."""
 
@@ -72,7 +104,7 @@ class SuiteCard(Frozen):
     """How items are taken out of a text; None means that a row is an item, and its columns are its parts."""
     columns: ColumnsCard | None = None
     """Which columns these are; None means that they have their usual names."""
-    grader: GraderUse | None = None
+    grader: SuiteGrader | None = None
     """Who judges the answers; None means ``numeric`` where all references are numbers, and ``exact`` otherwise."""
     groups: dict[str, str] = Field(default_factory=dict)
     """Groups shown apart: a name and a regular expression over the question; the first that matches counts.

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from tft.config.cards import GraderConfig
 from tft.config.data import DataCard
 from tft.config.reading import read_config
-from tft.config.suites import LmEvalCard, SuiteCard
+from tft.config.suites import LmEvalCard, RubricConfig, SuiteCard
 from tft.datafiles import SUFFIXES, Row, fetch_rows, read_rows
 from tft.errors import Problem, UserError
 from tft.exams.questions import Asked, Questions, count, read_questions
 from tft.exams.tasks import GRADER, TaskRef, read_task
 from tft.graders.numeric import read_number
+from tft.graders.rubric import JudgeRef
 from tft.library import find_data
 from tft.records import Item, Rejection, digest_file
 
@@ -52,6 +53,8 @@ class Suite:
     """Why it cannot be sat."""
     task: TaskRef | None = None
     """The task of lm-eval that it is; None where it is asked and graded here."""
+    judge: JudgeRef | None = None
+    """Who grades by its rubric; None where a rule does."""
 
     def told(self, caption: str) -> str:
         """Say what a score means, who graded it if nobody named a grader, and what was left out."""
@@ -141,9 +144,9 @@ def read_suite(
     if card.extract is not None:
         read = Questions(tuple(_extract(rows, card, str(path or origin))), ())
     else:
-        read = read_questions(rows, card.columns, str(origin))
+        read = read_questions(rows, card.columns, str(origin), open_ended=isinstance(card.grader, RubricConfig))
     items = make_items(read.asked, card, origin or "", source or AnyQuestion(), frozenset(skills))
-    grader, chosen = (card.grader, "") if card.grader is not None else choose_grader(items)
+    grader, chosen = (_with_rubric(card.grader, folder), "") if card.grader is not None else choose_grader(items)
     return Suite(card.exam, items[:most], digest, origin, grader, chosen, read.rejections)
 
 
@@ -162,6 +165,19 @@ def _read_task(
     asked, ref = found
     items = make_items(asked, card, f"lm-eval:{task.task}", source, skills)
     return Suite(card.exam, items, ref.digest, items[0].source, grader, task=ref)
+
+
+def _with_rubric(grader: GraderConfig, folder: Path) -> GraderConfig:
+    """Read the rubric where it is a file."""
+    if not isinstance(grader, RubricConfig) or grader.rubric_file is None:
+        return grader
+    path = folder / grader.rubric_file
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        remedy, key = "lay a text file beside the card", "grader.rubric_file"
+        raise UserError(Problem("cannot be read", key=key, value=grader.rubric_file, remedy=remedy)) from None
+    return grader.model_copy(update={"rubric": text, "rubric_file": None})
 
 
 def choose_grader(items: Sequence[Item]) -> tuple[GraderConfig, str]:

@@ -1,10 +1,10 @@
-"""How a whole exam is sat: asked and graded here, or by lm-eval."""
+"""How a whole exam is sat: asked here and graded by rules or by a judge, or asked and graded by lm-eval."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tft.exams.examiner import SitRequest, sit
+from tft.exams.examiner import JudgedRequest, SitRequest, sit, sit_judged
 from tft.exams.harness import TaskRequest, sit_task
 
 if TYPE_CHECKING:
@@ -19,4 +19,5 @@ def stage_of(suite: Suite, student: StudentRef, max_tokens: int) -> tuple[Callab
     """Give the stage in which a student sits a whole exam, and what it is asked."""
     if suite.task is not None:
         return sit_task, TaskRequest(student, suite.name, suite.items, suite.task)
-    return sit, SitRequest(student, suite.name, suite.items, suite.grader, max_tokens)
+    request = SitRequest(student, suite.name, suite.items, suite.grader, max_tokens)
+    return (sit, request) if suite.judge is None else (sit_judged, JudgedRequest(request, suite.judge))

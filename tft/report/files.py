@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tft.ledger import Ledger
+
+_LONGEST = 120
+"""Letters of an exam's name in that of its file."""
 
 
 def write_run_files(folder: Path, ledger: Ledger, report: dict[str, Any], html: str) -> None:
@@ -28,7 +32,8 @@ def write_run_files(folder: Path, ledger: Ledger, report: dict[str, Any], html: 
         _write_lines(folder / "lessons" / f"cycle-{cycle}.jsonl", rows)
     for stage, place in (("examine", "exams"), ("practise", "attempts")):
         for step in ledger.steps(stage):
-            exam = step.result["exam"].replace(" ", "-")
+            # A whole exam may be called after a path.
+            exam = re.sub(r"[^\w.-]+", "-", step.result["exam"])[-_LONGEST:]
             rows = [{"student": step.student, "cycle": step.cycle, **answer} for answer in step.result["answers"]]
             _write_lines(folder / place / f"{step.student}-{exam}-{step.cycle}.jsonl", rows)
 

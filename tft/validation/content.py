@@ -13,11 +13,14 @@ from pydantic import BaseModel
 from tft import plugins
 from tft.config import CurriculumCard, SuiteCard, TutorCard
 from tft.config.adapters import LoraAdapter
+from tft.config.campaign import JudgeConfig
 from tft.config.cards import SkillCard, choose_skills
 from tft.config.reading import closest, diagnose, read_yaml
+from tft.config.suites import RubricConfig
 from tft.config.training import DistillationConfig
 from tft.errors import Problem, UserError
 from tft.exams import find_suite, make_splits, read_suite
+from tft.exams.judges import NAME_ONE, NOBODY
 from tft.exams.questions import count
 from tft.library import Library, find_data, gather_tutor, is_file, load_items
 from tft.records import Item
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from tft.ports import ItemSource
 
 Card = TypeVar("Card", bound=BaseModel)
+RUBRIC = "rubric"
+"""The grader that only whole exams can have."""
 
 
 @dataclass(slots=True)
@@ -51,6 +56,8 @@ class Content:
     """Held-out items by split, of all skills."""
     suites: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By name: the card, whether its data was found, and how many items it has."""
+    judges: list[tuple[Named, JudgeConfig]] = field(default_factory=list)
+    """Of the rubrics that name one."""
     material: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By name: what became of the rows that were looked at."""
 
@@ -63,7 +70,7 @@ def check_content(draft: Draft, library: Library, problems: list[Problem]) -> Co
     if source is not None and content.curriculum is not None:
         _check_skills(draft, content, source, problems)
     for suite in draft.suites:
-        _check_suite(suite, library, content, source, problems)
+        _check_suite(suite, draft, library, content, source, problems)
     sound = not any((it.key or "").startswith("material") for it in problems)
     if draft.config.material and source is not None and content.skills and sound:
         from tft.validation.material import check_material  # most campaigns have none
@@ -191,10 +198,10 @@ def _check_curriculum(draft: Draft, library: Library, content: Content, problems
     return collect(problems, lambda: load_items((path.parent / items).resolve()))
 
 
-def _check_grader(grader: object, file: str, problems: list[Problem]) -> None:
+def _check_grader(grader: object, file: str, problems: list[Problem], *more: str) -> None:
     key = "grader.type" if isinstance(grader, dict) else "grader"
     name = grader.get("type") if isinstance(grader, dict) else grader
-    known = plugins.names("tft.graders")
+    known = [*plugins.names("tft.graders"), *more]
     if isinstance(name, str) and name not in known:
         problems.append(Named(file, key, name).problem("there is no grader of this name", closest(name, known)))
 
@@ -225,7 +232,7 @@ def _check_skills(draft: Draft, content: Content, source: ItemSource, problems: 
 
 
 def _check_suite(
-    named: Named, library: Library, content: Content, source: ItemSource | None, problems: list[Problem]
+    named: Named, draft: Draft, library: Library, content: Content, source: ItemSource | None, problems: list[Problem]
 ) -> None:
     located = collect(problems, lambda: find_suite(library, named.name, file=named.file, key=named.key))
     if located is None:
@@ -236,7 +243,9 @@ def _check_suite(
     if card is None:
         folder = path.parent
         card, values = _card(SuiteCard, path, problems)
-        _check_grader(values.get("grader"), str(path), problems)
+        _check_grader(values.get("grader"), str(path), problems, RUBRIC)
+        if card is not None and isinstance(card.grader, RubricConfig):
+            _check_judge(card.grader.judge, draft, str(path), content, problems)
     content.suites[named.name] = found
     if card is None or source is None:
         found["reason"] = "the card or the curriculum cannot be read"
@@ -269,6 +278,13 @@ def _check_suite(
     if not suite.items and card.extract is not None:
         place = Named(str(path), "extract.pattern", card.extract.pattern)
         problems.append(place.problem("takes no item out of its data", "mend extract.field or extract.pattern"))
+
+
+def _check_judge(judge: JudgeConfig | None, draft: Draft, file: str, content: Content, problems: list[Problem]) -> None:
+    if judge is not None:
+        content.judges.append((Named(file, "grader.judge.model", judge.model), judge))
+    elif draft.config.exams.examiner is None:
+        problems.append(Problem(NOBODY, file, "grader.judge", remedy=NAME_ONE))
 
 
 def _check_task(card: LmEvalCard, folder: Path, named: Named, problems: list[Problem]) -> None:
