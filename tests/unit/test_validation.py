@@ -425,7 +425,8 @@ def test_a_rubric_that_nobody_can_grade_is_an_error_unless_there_is_an_examiner(
 
 def test_a_rubric_grades_whole_exams_only(tmp_path: Path) -> None:
     path = write(tmp_path, curriculum={"grader": "rubric"})
-    assert "no grader of this name" in found(path)["grader"].message
+    (problem,) = [it for key, it in found(path).items() if (key or "").startswith("grader")]
+    assert problem.message == "grades whole exams only"
 
 
 def test_a_task_of_lm_eval_has_to_be_there_and_lm_eval_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,3 +439,21 @@ def test_a_task_of_lm_eval_has_to_be_there_and_lm_eval_too(tmp_path: Path, monke
     checked = validate(path)
     assert checked.problems == ()
     assert "when the campaign begins" in checked.resolved["suites"]["lm-eval:gsm8k"]["reason"]
+
+
+def test_a_log_of_inspect_ai_has_to_be_there_and_inspect_ai_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, {"exams": {"whole": ["mine.eval", "logged"]}})
+    (tmp_path / "evals").mkdir()
+    (tmp_path / "evals" / "logged.yaml").write_text("{exam: e, caption: c, inspect: theirs.eval}")
+    monkeypatch.setattr(content, "find_spec", lambda name: None if name == "inspect_ai" else name)
+    said = {it.key: it.message for it in validate(path).problems}
+    assert said["exams.whole.0"] == "there is no such log"
+    assert [it.message for it in validate(path).problems if it.key == "exams.whole.1"] == [
+        "the log that it names is not there", "inspect_ai is not installed here",
+    ]  # fmt: skip
+    (tmp_path / "mine.eval").write_text("")
+    (tmp_path / "evals" / "theirs.eval").write_text("")
+    monkeypatch.setattr(content, "find_spec", lambda name: name)
+    assert validate(path).problems == ()

@@ -177,6 +177,8 @@ class GraderConfig(Frozen):
     """Whether an answer that the length limit cut off is graded all the same; otherwise it is wrong."""
 
 
+EXAMINERS = ("rubric", "inspect")
+"""Kinds of grader that only whole exams have; ``tft.config.suites`` says how."""
 GraderUse = Annotated[GraderConfig, BeforeValidator(name_to_type, json_schema_input_type=GraderConfig | str)]
 
 
@@ -209,6 +211,14 @@ class CurriculumCard(Frozen):
     """Licence of the items."""
     skills: dict[str, SkillCard]
     """The skills, in the order they are shown."""
+
+    @field_validator("grader")
+    @classmethod
+    def _grader_is_a_rule(cls, grader: GraderConfig) -> GraderConfig:
+        if grader.type in EXAMINERS:
+            remedy = "take one that compares answers: a lesson has to pass it too"
+            refuse([Refusal(("type",), grader.type, "grades whole exams only", remedy)])
+        return grader
 
     @model_validator(mode="after")
     def _graph_is_sound(self) -> CurriculumCard:

@@ -77,15 +77,28 @@ class RubricConfig(GraderConfig):
         return self
 
 
+class InspectConfig(GraderConfig):
+    """A scorer of inspect_ai that compares texts."""
+
+    type: Literal["inspect"] = "inspect"
+    """Says that this is one of inspect_ai."""
+    scorer: Literal["match", "includes", "exact", "answer", "pattern"]
+    """Its name there."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Its arguments, such as ``{numeric: true}``."""
+
+
 def _kind(value: Any) -> str:
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return "rubric" if kind == "rubric" else "rule"
+    return kind if kind in ("rubric", "inspect") else "rule"
 
 
 SuiteGrader = Annotated[
-    Annotated[RubricConfig, Tag("rubric")] | Annotated[GraderConfig, Tag("rule")],
+    Annotated[RubricConfig, Tag("rubric")]
+    | Annotated[InspectConfig, Tag("inspect")]
+    | Annotated[GraderConfig, Tag("rule")],
     Discriminator(_kind),
-    BeforeValidator(name_to_type, json_schema_input_type=RubricConfig | GraderConfig | str),
+    BeforeValidator(name_to_type, json_schema_input_type=RubricConfig | InspectConfig | GraderConfig | str),
 ]
 
 
@@ -100,12 +113,16 @@ class SuiteCard(Frozen):
     """Where the rows are."""
     lm_eval: LmEvalCard | None = None
     """A task of lm-eval that is the exam, instead of rows."""
+    inspect: str | None = None
+    """A log of inspect_ai, absolute, beside the card or below ``$TFT_DATA``, whose samples are the items, instead of
+    rows."""
     extract: ExtractCard | None = None
     """How items are taken out of a text; None means that a row is an item, and its columns are its parts."""
     columns: ColumnsCard | None = None
     """Which columns these are; None means that they have their usual names."""
     grader: SuiteGrader | None = None
-    """Who judges the answers; None means ``numeric`` where all references are numbers, and ``exact`` otherwise."""
+    """Who judges the answers; None means what a log of inspect_ai says, and of rows ``numeric`` where all references
+    are numbers, and ``exact`` otherwise."""
     groups: dict[str, str] = Field(default_factory=dict)
     """Groups shown apart: a name and a regular expression over the question; the first that matches counts.
     ``covered`` and ``uncovered`` are added: whether the curriculum teaches or expects what is asked."""
@@ -115,10 +132,13 @@ class SuiteCard(Frozen):
         if self.extract is not None and self.columns is not None:
             remedy = "leave one of them out: an item is a match in a text, or a row"
             refuse([Refusal(("columns",), "columns", "stands beside extract", remedy)])
-        if self.lm_eval is not None:
-            told = [name for name in ("data", "extract", "columns", "grader") if name in self.model_fields_set]
-            remedy = "leave it out: lm-eval reads, asks and grades its tasks itself"
-            refuse(Refusal((name,), name, "stands beside lm_eval", remedy) for name in told)
-        elif self.data.path is None and self.data.hub is None:
+        task = {"lm_eval": "data extract columns inspect grader", "inspect": "data extract columns"}
+        for source, others in task.items():
+            told = [name for name in others.split() if name in self.model_fields_set]
+            if getattr(self, source) is not None:
+                remedy = f"leave it out: {source} says it"
+                refuse(Refusal((name,), name, f"stands beside {source}", remedy) for name in told)
+                return self
+        if self.data.path is None and self.data.hub is None:
             refuse([Refusal(("data",), None, "says nowhere to read from", "name a path or a data set on the hub")])
         return self

@@ -37,6 +37,8 @@ class Asked:
     question: str
     reference: str | None
     group: str | None = None
+    sought: str | None = None
+    """What lessons are searched for, where the question has more words than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def read_questions(rows: Iterable[Row], card: ColumnsCard | None, name: str, *, 
     listed = list(rows)
     sound = [it for it in listed if not it.trouble]
     if not sound:
-        raise UserError(_nothing_good(name, [_reject(name, it.number, it.trouble, it.said) for it in listed]))
+        raise UserError(_nothing_good(name, [reject(name, it.number, it.trouble, it.said) for it in listed]))
     there = list(dict.fromkeys(column for row in sound for column in row.values))
     columns = find_columns(there, card or ColumnsCard(), name, open_ended=open_ended)
     asked: dict[Asked, None] = {}
@@ -83,14 +85,14 @@ def read_questions(rows: Iterable[Row], card: ColumnsCard | None, name: str, *, 
     for row in listed:
         found = _read(row, columns, open_ended=open_ended)
         if isinstance(found, tuple):
-            rejections.append(_reject(name, row.number, *found))
+            rejections.append(reject(name, row.number, *found))
         elif found in asked:
-            rejections.append(_reject(name, row.number, "duplicate", "stood there before, with the same answer"))
+            rejections.append(reject(name, row.number, "duplicate", "stood there before, with the same answer"))
         else:
             asked[found] = None
-    if not asked:
-        raise UserError(_nothing_good(name, rejections))
-    return Questions(tuple(asked), tuple(rejections))
+    read = Questions(tuple(asked), tuple(rejections))
+    refuse_empty(read, name)
+    return read
 
 
 def find_columns(there: Sequence[str], card: ColumnsCard, name: str, *, open_ended: bool) -> Columns:
@@ -162,10 +164,21 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _reject(name: str, number: int, reason: str, said: str) -> Rejection:
+def reject(name: str, number: int, reason: str, said: str) -> Rejection:
+    """Say that a row is left out, and why."""
     # Names of columns may hold what no ledger can keep.
     told = f"{name}, row {number}: {said}".encode(errors="backslashreplace").decode()
     return Rejection("exam", name, reason, told[:_TOLD])
+
+
+def refuse_empty(read: Questions, name: str) -> None:
+    """Make sure that something can be asked.
+
+    Raises:
+        UserError: with the reasons, and the first row.
+    """
+    if not read.asked:
+        raise UserError(_nothing_good(name, read.rejections))
 
 
 def _nothing_good(name: str, rejections: Sequence[Rejection]) -> Problem:

@@ -1,6 +1,7 @@
 """Whole exams: the items of a suite, taken out of rows by path or from the hub.
 
-A suite is a card; or, with nothing else to write, a file of questions and answers, or a task of lm-eval.
+A suite is a card; or, with nothing else to write, a file of questions and answers, a task of lm-eval, or a log
+of inspect_ai.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tft.config.reading import read_config
 from tft.config.suites import LmEvalCard, RubricConfig, SuiteCard
 from tft.datafiles import SUFFIXES, Row, fetch_rows, read_rows
 from tft.errors import Problem, UserError
+from tft.exams.logs import read_log
 from tft.exams.questions import Asked, Questions, count, read_questions
 from tft.exams.tasks import GRADER, TaskRef, read_task
 from tft.graders.numeric import read_number
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 
 _LM_EVAL = "lm-eval:"
+_INSPECT = "inspect:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,13 @@ def find_suite(
         task = name.removeprefix(_LM_EVAL)
         caption = f"The task {task} of lm-eval, asked and graded as lm-eval does it."
         return beside, SuiteCard(exam=name, caption=caption, lm_eval=LmEvalCard(task=task))
+    if name.startswith(_INSPECT) or name.endswith(".eval"):
+        log = name.removeprefix(_INSPECT)
+        if find_data(log, beside) is None:
+            remedy = "lay it beside the config or below $TFT_DATA"
+            raise UserError(Problem("there is no such log", file=file, key=key, value=name, remedy=remedy))
+        caption = f"The samples of {log}, asked as they were asked there."
+        return beside, SuiteCard(exam=name, caption=caption, inspect=log)
     if Path(name).suffix.lower() not in SUFFIXES:
         return library.find("evals", name, file=file, key=key), None
     found = find_data(name, beside)
@@ -130,6 +140,8 @@ def read_suite(
         UserError: if rows have another form than the card says, or none can be asked.
         PrerequisiteError: if it is a task of lm-eval, and that is not installed.
     """
+    if card.inspect is not None:
+        return _read_log(card, card.inspect, folder, source or AnyQuestion(), frozenset(skills), most)
     if card.lm_eval is not None:
         return _read_task(card, card.lm_eval, folder, source or AnyQuestion(), frozenset(skills), most)
     path = find_data(card.data.path, folder) if card.data.path else None
@@ -165,6 +177,24 @@ def _read_task(
     asked, ref = found
     items = make_items(asked, card, f"lm-eval:{task.task}", source, skills)
     return Suite(card.exam, items, ref.digest, items[0].source, grader, task=ref)
+
+
+def _read_log(
+    card: SuiteCard,
+    name: str,
+    folder: Path,
+    source: ItemSource | AnyQuestion,
+    skills: Collection[str],
+    most: int | None,
+) -> Suite:
+    path = find_data(name, folder)
+    if path is None:
+        remedy = "lay it beside the card or below $TFT_DATA"
+        raise UserError(Problem("there is no such log", key="inspect", value=name, remedy=remedy))
+    found = read_log(path, name, card.grader)
+    items = make_items(found.questions.asked, card, name, source, skills)
+    grader = _with_rubric(found.grader, folder)
+    return Suite(card.exam, items[:most], digest_file(path), name, grader, found.chosen, found.questions.rejections)
 
 
 def _with_rubric(grader: GraderConfig, folder: Path) -> GraderConfig:
@@ -213,7 +243,7 @@ def make_items(
     asked: Iterable[Asked], card: SuiteCard, origin: str, source: ItemSource | AnyQuestion, skills: Collection[str]
 ) -> tuple[Item, ...]:
     """Make the items of questions; whether they are covered is only told where some are."""
-    classified = [(it, source.classify(it.question)) for it in asked]
+    classified = [(it, source.classify(it.sought or it.question)) for it in asked]
     found = [(it, known[0] if known is not None and known[0] in skills else None) for it, known in classified]
     covers = any(skill is not None for _, skill in found)
     return tuple(
@@ -223,7 +253,7 @@ def make_items(
             # An operation inside a text is written as the curriculum writes it.
             question=it.question.replace(" ", "") if skill and card.extract is not None else it.question,
             reference=it.reference,
-            fingerprint=source.fingerprint(it.question),
+            fingerprint=source.fingerprint(it.sought or it.question),
             source=origin,
             groups=_groups(it, skill, card.groups, covers=covers),
         )

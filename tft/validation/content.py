@@ -14,7 +14,7 @@ from tft import plugins
 from tft.config import CurriculumCard, SuiteCard, TutorCard
 from tft.config.adapters import LoraAdapter
 from tft.config.campaign import JudgeConfig
-from tft.config.cards import SkillCard, choose_skills
+from tft.config.cards import EXAMINERS, SkillCard, choose_skills
 from tft.config.reading import closest, diagnose, read_yaml
 from tft.config.suites import RubricConfig
 from tft.config.training import DistillationConfig
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from tft.ports import ItemSource
 
 Card = TypeVar("Card", bound=BaseModel)
-RUBRIC = "rubric"
-"""The grader that only whole exams can have."""
 
 
 @dataclass(slots=True)
@@ -198,10 +196,10 @@ def _check_curriculum(draft: Draft, library: Library, content: Content, problems
     return collect(problems, lambda: load_items((path.parent / items).resolve()))
 
 
-def _check_grader(grader: object, file: str, problems: list[Problem], *more: str) -> None:
+def _check_grader(grader: object, file: str, problems: list[Problem]) -> None:
     key = "grader.type" if isinstance(grader, dict) else "grader"
     name = grader.get("type") if isinstance(grader, dict) else grader
-    known = [*plugins.names("tft.graders"), *more]
+    known = sorted({*plugins.names("tft.graders"), *EXAMINERS})
     if isinstance(name, str) and name not in known:
         problems.append(Named(file, key, name).problem("there is no grader of this name", closest(name, known)))
 
@@ -243,7 +241,7 @@ def _check_suite(
     if card is None:
         folder = path.parent
         card, values = _card(SuiteCard, path, problems)
-        _check_grader(values.get("grader"), str(path), problems, RUBRIC)
+        _check_grader(values.get("grader"), str(path), problems)
         if card is not None and isinstance(card.grader, RubricConfig):
             _check_judge(card.grader.judge, draft, str(path), content, problems)
     content.suites[named.name] = found
@@ -253,6 +251,13 @@ def _check_suite(
     if card.lm_eval is not None:
         _check_task(card.lm_eval, folder, named, problems)
         found["reason"] = "lm-eval is asked for its questions when the campaign begins"
+        return
+    if card.inspect is not None:
+        if find_data(card.inspect, folder) is None:
+            problems.append(named.problem("the log that it names is not there", "lay it beside the card"))
+        if find_spec("inspect_ai") is None:
+            problems.append(named.problem("inspect_ai is not installed here", "install the extra [inspect]"))
+        found["reason"] = "the log is read when the campaign begins"
         return
     if card.data.path is None or find_data(card.data.path, folder) is None:
         # A campaign runs without it, and its report says so; the hub is asked then, not here.
