@@ -21,7 +21,7 @@ from tft.library import Library, fetch_weights, load_items, read_tutor
 from tft.material import HeldOut, Material, Setting, read_material, refuse_verdicts
 from tft.placement import gpus_wanted
 from tft.ports import ItemSource
-from tft.records import Item, digest, make_seed
+from tft.records import digest, make_seed
 from tft.student import StudentRef
 from tft.student.saved import REWARD_KEY, read_reward_model
 from tft.tutor import PreflightRequest, TutorRef
@@ -61,16 +61,12 @@ class Prepared:
         The facts of a table that is examined whole are left out: no longer problem can be worked without them, and a
         student that may not rehearse them forgets them.
         """
-        suites = {item for _, suite in self.suites for item in suite.items if not self._is_table(item)}
-        return tuple(sorted(self.splits.fingerprints() | {item.fingerprint for item in suites}))
+        whole = {item.fingerprint for _, suite in self.suites for item in suite.items}
+        return tuple(sorted(self.splits.fingerprints() | (whole - self.splits.table())))
 
     def seed(self, purpose: str, student: str, cycle: int, *more: str) -> int:
         """Give a seed for one purpose of one student in one cycle, below 2³¹."""
         return make_seed([self.config.seed, purpose, student, cycle, *more])
-
-    def _is_table(self, item: Item) -> bool:
-        classified = self.source.classify(item.question)
-        return classified is not None and classified[0] in self.splits.examined_whole
 
     def identity(self) -> dict[str, Any]:
         """Give all that decides the result."""

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from benchmarks.documents import ROOT
 from tests.making import demonstration
 from tft.cli import main
-from tft.config.adapters import LoraAdapter
+from tft.config.adapters import HeadAdapter, LoraAdapter, RewardTask
 from tft.config.suites import LmEvalCard, SuiteCard
 from tft.config.training import TrainingConfig
 from tft.errors import UserError
@@ -161,6 +161,9 @@ def test_what_cannot_be_sat_says_why(place: Path, ada: StudentRef, tmp_path: Pat
     found = sit_task(TaskRequest(ada, "bleu", suite.items, suite.task))
     assert (found.sat, found.answers) == (False, ())
     assert found.reason == "no metric of written says right or wrong of every question: bleu"
+    headed = replace(ada, adapter=HeadAdapter(task=RewardTask()))
+    found = sit_task(TaskRequest(headed, "written", suite.items, suite.task))
+    assert found.reason == "lm-eval cannot run this student: a head is no language model"
     lost = {**WRITTEN, "dataset_kwargs": {"data_files": {"test": "nowhere.jsonl"}}}
     (tmp_path / "lost.yaml").write_text(yaml.safe_dump(lost))
     missing = read_suite(*open_suite(Library(tmp_path), "lm-eval:lost.yaml")).missing

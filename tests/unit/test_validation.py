@@ -415,6 +415,14 @@ def test_a_judge_of_its_own_is_resolved_and_told(tmp_path: Path) -> None:
     assert checked.resolved["suites"]["polite"]["grader"] == "rubric"
 
 
+def test_what_a_judge_needs_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    engine = {"type": "endpoint", "url": "http://127.0.0.1:9/v1", "key_env": "NO_SUCH_KEY"}
+    assert (
+        found(judged(tmp_path, {"model": "m", "engine": engine}))["grader.judge.engine.key_env"].value == "NO_SUCH_KEY"
+    )
+
+
 def test_a_rubric_that_nobody_can_grade_is_an_error_unless_there_is_an_examiner(tmp_path: Path) -> None:
     path = judged(tmp_path, None)
     assert "nobody is named" in found(path)["grader.judge"].message

