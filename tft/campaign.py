@@ -21,6 +21,7 @@ from tft.config.adapters import HeadAdapter
 from tft.curriculum import Purse, Standing
 from tft.exams.examiner import SitRequest, sit
 from tft.exams.self_correction import CorrectRequest, correct
+from tft.exams.whole import stage_of
 from tft.gate import Gate
 from tft.lessons import CurateRequest, curate
 from tft.probing import Prober
@@ -32,7 +33,6 @@ from tft.teaching import Teaching
 from tft.training import ClassRequest, ClassResult, TrainRequest, seat, train, train_together
 
 if TYPE_CHECKING:
-    from tft.config.cards import GraderConfig
     from tft.curriculum import Planner
     from tft.preparation import Prepared
     from tft.records import Item, Lesson
@@ -204,9 +204,12 @@ class Campaign:
         final = await self._sit(pupil, pupil.ref, "final", cycle, self._prepared.splits.items["final"])
         if cycle and any(lesson.kind == "critique" for page in pupil.notebook.values() for lesson in page):
             await self._correct(pupil, cycle, final)
-        for card, suite in self._prepared.suites:
+        for _, suite in self._prepared.suites:
             if suite.missing is None:
-                await self._sit(pupil, pupil.ref, card.exam, cycle, suite.items, grader=card.grader)
+                stage, asked = stage_of(suite, pupil.ref, self._config.exams.max_tokens)
+                await self._steps.run(
+                    Sitting, pupil.place, stage, asked, name="examine", student=pupil.config.id, cycle=cycle
+                )
 
     async def _correct(self, pupil: Pupil, cycle: int, final: Sitting) -> None:
         """Let a student that was criticised correct itself, on what it was taught, with the tutor gone."""
@@ -224,12 +227,11 @@ class Campaign:
         )
 
     async def _sit(
-        self, pupil: Pupil, ref: StudentRef, exam: str, cycle: int, items: tuple[Item, ...], *,
-        grader: GraderConfig | None = None, name: str = "examine",
-    ) -> Sitting:  # fmt: skip
+        self, pupil: Pupil, ref: StudentRef, exam: str, cycle: int, items: tuple[Item, ...], name: str = "examine"
+    ) -> Sitting:
         request = SitRequest(
-            ref, exam, items, grader or self._prepared.curriculum.grader, self._config.exams.max_tokens,
-            {} if grader else self._prepared.inherited.graders(),
+            ref, exam, items, self._prepared.curriculum.grader, self._config.exams.max_tokens,
+            self._prepared.inherited.graders(),
         )  # fmt: skip
         return await self._steps.run(
             Sitting, pupil.place, sit, request, name=name, student=pupil.config.id, cycle=cycle

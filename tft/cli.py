@@ -202,28 +202,39 @@ def view(run_directory: str, port: int) -> None:
 
 @main.command()
 @click.argument("model")
-@click.option("--curriculum", default="arithmetic", show_default=True, help="Whose skills are examined.")
-@click.option("--suite", "suites", multiple=True, metavar="NAME", help="A whole exam to sit as well. Repeatable.")
-@click.option("--items", default=256, show_default=True, type=click.IntRange(1), help="Items a skill or suite.")
+@click.option("--curriculum", help="Whose skills are examined; arithmetic, unless suites are named.")
+@click.option("--suite", "suites", multiple=True, metavar="NAME", help="A whole exam: a name or a file. Repeatable.")
+@click.option("--items", type=click.IntRange(1), help="Items a skill or suite; 256 a skill and a whole suite else.")
+@click.option("--max-tokens", default=64, show_default=True, type=click.IntRange(1), help="Longest answer, in tokens.")
 @_JSON
-def examine(model: str, curriculum: str, suites: tuple[str, ...], items: int, as_json: bool) -> None:
+def examine(
+    model: str, curriculum: str | None, suites: tuple[str, ...], items: int | None, max_tokens: int, as_json: bool
+) -> None:
     """Let a model sit an exam, without a campaign.
 
-    MODEL is a model of the library, a folder, a name on the hub, or students/<id>/final of a run.
+    MODEL is a model of the library, a folder, a name on the hub, or students/<id>/final of a run. An exam is the skills
+    of a curriculum, or suites: names that `tft ls` lists, or files of questions and answers (.csv, .jsonl, .parquet).
     """
+    from tft.exams import find_suite
     from tft.library import Library
 
     library = Library(Path.cwd())
-    library.find("curricula", curriculum, key="--curriculum")
+    part = curriculum or (None if suites else "arithmetic")
+    if part is not None:
+        library.find("curricula", part, key="--curriculum")
     for suite in suites:
-        library.find("evals", suite, key="--suite")
+        find_suite(library, suite, key="--suite")
     from tft.examination import examine as sit_exam  # torch takes seconds; names are checked before
 
-    found = sit_exam(library, model, curriculum, suites, items)
+    found = sit_exam(library, model, part, suites, items, max_tokens)
     if as_json:
         _print_json(found)
-    else:
-        _print_exam(found)
+        return
+    from rich.console import Console
+
+    from tft.report.sheet import print_sheet
+
+    print_sheet(found, Console())
 
 
 @main.command()
@@ -387,20 +398,3 @@ def _print_finding(finding: Finding) -> None:
     click.echo(f"{click.style(f'{finding.state:<4}', fg=color)}  {finding.what:<24} {finding.found}")
     if finding.remedy and finding.state != "ok":
         click.echo(f"{'':<31}{finding.remedy}")
-
-
-def _print_exam(found: dict[str, Any]) -> None:
-    click.echo(f"{found['model']} on {found['curriculum']}: % right, 95 % interval, items")
-    for skill, measured in found["skills"].items():
-        click.echo(_score(skill, measured))
-    for suite, measured in found["suites"].items():
-        click.echo(_score(suite, measured) if measured["sat"] else f"{suite}: not sat, {measured['reason']}")
-        for group, inner in measured["groups"].items():
-            click.echo(_score(f"  {group}", inner))
-
-
-def _score(name: str, measured: dict[str, Any]) -> str:
-    if measured["score"] is None:
-        return f"  {name:<34} –"
-    low, high = 100 * measured["low"], 100 * measured["high"]
-    return f"  {name:<34} {100 * measured['score']:5.1f}  ({low:.0f}–{high:.0f})  n={measured['n']}"

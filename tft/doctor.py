@@ -174,7 +174,7 @@ def _model() -> Finding:
 
 
 def _data() -> Iterator[Finding]:
-    """Find the data of every exam suite; a campaign runs without it, and says so."""
+    """Find the file of every exam suite that names one; a campaign runs without it, and says so."""
     library = Library(Path.cwd())
     folder = os.environ.get("TFT_DATA")
     for name in library.names("evals"):
@@ -184,13 +184,16 @@ def _data() -> Iterator[Finding]:
         except UserError as error:
             yield Finding(f"exam {name}", "fail", str(error), "run tft validate on a config that names it")
             continue
-        found = find_data(card.data.path, path.parent) if card.data.path else None
+        named = card.data.path or card.inspect
+        if named is None:
+            continue
+        found = find_data(named, path.parent)
         if found is not None:
             yield Finding(f"exam {name}", "ok", str(found))
             continue
         where = f"TFT_DATA is {folder}" if folder else "TFT_DATA is not set"
-        remedy = f"put {card.data.path} below a folder and name that in TFT_DATA; without it the exam is not sat"
-        yield Finding(f"exam {name}", "warn", f"{card.data.path} was not found, {where}", remedy)
+        remedy = f"put {named} below a folder and name that in TFT_DATA; without it the exam is not sat"
+        yield Finding(f"exam {name}", "warn", f"{named} was not found, {where}", remedy)
 
 
 def _vllm() -> Finding:

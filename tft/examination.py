@@ -1,4 +1,4 @@
-"""An exam without a campaign: a model answers held-out items of a curriculum, and whole exams if asked to.
+"""An exam without a campaign: a model answers held-out items of a curriculum, or whole exams, or both.
 
 Nothing is taught and nothing is kept. Left out on purpose: comparing two models, which is for their reports.
 """
@@ -11,84 +11,118 @@ from typing import TYPE_CHECKING, Any
 from tft.config.adapters import FullAdapter
 from tft.config.campaign import ExamsConfig
 from tft.errors import Problem, UserError
-from tft.exams import make_splits, read_suite
+from tft.exams import make_splits, open_suite, read_suite
 from tft.exams.examiner import SitRequest, sit
+from tft.exams.judges import appoint
+from tft.exams.questions import count
+from tft.exams.whole import stage_of
 from tft.fitting import read_build
 from tft.library import fetch_weights, load_items
-from tft.statistics import wilson_interval
+from tft.records import Sitting
+from tft.statistics import expected_calibration_error, wilson_interval
 from tft.student import StudentRef
 from tft.student.saved import read_saved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tft.config.cards import GraderConfig
+    from tft.config.cards import CurriculumCard
     from tft.library import Library
+    from tft.ports import ItemSource
     from tft.records import Answered, Item
 
-_MAX_TOKENS = 64
+_ITEMS = 256
+"""Items a skill, unless told otherwise."""
 
 
-def examine(library: Library, model: str, curriculum: str, suites: Sequence[str], items: int) -> dict[str, Any]:
+def examine(
+    library: Library, model: str, curriculum: str | None, suites: Sequence[str], items: int | None, max_tokens: int
+) -> dict[str, Any]:
     """Let a model sit an exam.
 
     Args:
         library: where names are looked up.
         model: a model, or the folder of a student that a campaign has taught.
-        curriculum: whose skills are examined.
-        suites: whole exams to sit as well.
-        items: items a skill and a suite, at most.
+        curriculum: whose skills are examined; None means that only suites are sat.
+        suites: whole exams to sit.
+        items: items a skill and a suite, at most; None means 256 a skill, and all of a suite.
+        max_tokens: longest answer, in tokens.
 
     Returns:
-        Scores with 95 % Wilson intervals, by skill and by suite.
+        Scores with 95 % Wilson intervals, by skill and by suite, and how sure the model was.
 
     Raises:
         UserError: if a name leads nowhere.
     """
     student = find_student(library, model)
-    card, folder = library.curriculum(curriculum)
-    source = load_items((folder / card.items).resolve())
+    found: dict[str, Any] = {
+        "model": model,
+        "address": student.checkpoint_path or student.base_path,
+        "curriculum": None,
+        "skills": {},
+        "suites": {},
+    }
+    source: ItemSource | None = None
+    expected: tuple[str, ...] = ()
+    if curriculum is not None:
+        card, folder = library.curriculum(curriculum)
+        source = load_items((folder / card.items).resolve())
+        expected = tuple(name for name, skill in card.skills.items() if skill.role != "stretch")
+        found["curriculum"] = card.curriculum
+        found["skills"] = _sit_skills(student, card, source, items or _ITEMS, max_tokens)
+    for name in suites:
+        suite_card, place = open_suite(library, name)
+        suite = appoint(read_suite(suite_card, place, source, expected, items), library, None)
+        stage, asked = stage_of(suite, student, max_tokens)
+        sat = stage(asked) if suite.missing is None else Sitting(name, (), sat=False, reason=suite.missing)
+        groups = sorted({group for it in sat.answers for group in it.attempt.item.groups})
+        found["suites"][name] = {
+            "sat": sat.sat,
+            "reason": sat.reason,
+            "caption": suite.told(suite_card.caption),
+            "grader": suite.grader.type,
+            "rejected": count(suite.rejections),
+            **_measure(sat.answers),
+            "groups": {it: _measure([sat for sat in sat.answers if it in sat.attempt.item.groups]) for it in groups},
+        }
+    return found
+
+
+def _sit_skills(
+    student: StudentRef, card: CurriculumCard, source: ItemSource, most: int, max_tokens: int
+) -> dict[str, Any]:
     # The two other splits are not sat here; they only have to be drawn.
-    splits = make_splits(card.skills, source, ExamsConfig(probe=8, check=8, final=max(8, items)), seed=0)
+    splits = make_splits(card.skills, source, ExamsConfig(probe=8, check=8, final=max(8, most)), seed=0)
     by_skill: dict[str, list[Item]] = {}
     for item in splits.items["final"]:
         by_skill.setdefault(item.skill, []).append(item)
-    chosen = [item for found in by_skill.values() for item in found[:items]]
-    answers = _sit(student, "final", chosen, card.grader)
-    skills = {name: [it for it in answers if it.attempt.item.skill == name] for name in card.skills}
-    whole: dict[str, Any] = {}
-    expected = [name for name, skill in card.skills.items() if skill.role != "stretch"]
-    for name in suites:
-        suite_card, place = library.suite(name)
-        suite = read_suite(suite_card, place, source, expected)
-        sat = _sit(student, name, suite.items[:items], suite_card.grader)
-        groups = sorted({group for it in sat for group in it.attempt.item.groups})
-        whole[name] = {
-            "sat": suite.missing is None,
-            "reason": suite.missing,
-            **_measure(sat),
-            "groups": {group: _measure([it for it in sat if group in it.attempt.item.groups]) for group in groups},
-        }
-    return {
-        "model": model,
-        "address": student.checkpoint_path or student.base_path,
-        "curriculum": card.curriculum,
-        "skills": {name: _measure(found) for name, found in skills.items()},
-        "suites": whole,
-    }
-
-
-def _sit(student: StudentRef, exam: str, items: Sequence[Item], grader: GraderConfig) -> tuple[Answered, ...]:
-    return sit(SitRequest(student, exam, tuple(items), grader, _MAX_TOKENS)).answers if items else ()
+    chosen = [item for items in by_skill.values() for item in items[:most]]
+    answers = sit(SitRequest(student, "final", tuple(chosen), card.grader, max_tokens)).answers
+    return {name: _measure([it for it in answers if it.attempt.item.skill == name]) for name in card.skills}
 
 
 def _measure(answers: Sequence[Answered]) -> dict[str, Any]:
-    """Score answers; null where there are none."""
+    """Score answers; null where there are none, or nobody said how sure the model was."""
     if not answers:
-        return {"score": None, "low": None, "high": None, "n": 0}
+        return {"score": None, "low": None, "high": None, "n": 0, "calibration": None}
     right = sum(answered.verdict.passed for answered in answers)
     low, high = wilson_interval(right, len(answers))
-    return {"score": right / len(answers), "low": low, "high": high, "n": len(answers)}
+    measured = {"score": right / len(answers), "low": low, "high": high, "n": len(answers)}
+    return {**measured, "calibration": _calibrate(answers)}
+
+
+def _calibrate(answers: Sequence[Answered]) -> dict[str, Any] | None:
+    """Compare how sure a model was with how often it was right: by bins, and on the whole."""
+    stated = [(it.attempt.confidence, it.verdict.passed) for it in answers if it.attempt.confidence is not None]
+    if not stated:
+        return None
+    sure, right = [it for it, _ in stated], [it for _, it in stated]
+    return {
+        "ece": expected_calibration_error(sure, right),
+        "confidence": sum(sure) / len(sure),
+        "base_rate": sum(right) / len(right),
+        "n": len(stated),
+    }
 
 
 def find_student(library: Library, name: str) -> StudentRef:

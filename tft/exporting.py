@@ -76,19 +76,14 @@ def _write_classifier(library: Library, final: Path, folder: Path) -> None:
 
 def _merge(library: Library, final: Path, folder: Path) -> None:
     # PEFT and torch take seconds.
-    from tft.student.adapting import settle
-    from tft.student.models import adapt_model, load_base
+    from tft.student.models import merge
 
     student = find_student(library, str(final))
-    model, tokenizer = load_base(student)
-    if getattr(model, "is_loaded_in_4bit", False):
-        # What the student was taught on: the rounded weights, at full width.
-        model = model.dequantize()
-    model, prefix = settle(adapt_model(model, student, 0, training=False))
-    if prefix is not None or student.adapter.type == "bottleneck":
-        what = "bottleneck adapters are" if prefix is None else "what stands before the prompt is"
-        remedy = "export it with --adapter" if prefix is not None else "serve it with this package"
-        raise UserError(Problem(f"{what} no part of the weights, and cannot be merged", key="STUDENT", remedy=remedy))
+    merged = merge(student)
+    if isinstance(merged, str):
+        remedy = "serve it with this package" if student.adapter.type == "bottleneck" else "export it with --adapter"
+        raise UserError(Problem(f"{merged}, and cannot be merged", key="STUDENT", remedy=remedy))
+    model, tokenizer = merged
 
     def save(aside: Path) -> None:
         model.save_pretrained(aside)

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from tft.config.cards import CurriculumCard, SuiteCard, TutorCard
+from tft.config.cards import CurriculumCard, TutorCard
 from tft.config.reading import closest, parse_config, read_config, read_yaml
 from tft.errors import PrerequisiteError, Problem, UserError
 from tft.records import digest_file
@@ -86,11 +86,6 @@ class Library:
         """Read a curriculum; with the folder it lies in."""
         path = self.find("curricula", name)
         return read_config(CurriculumCard, path), path.parent
-
-    def suite(self, name: str) -> tuple[SuiteCard, Path]:
-        """Read an exam suite; with the folder it lies in."""
-        path = self.find("evals", name)
-        return read_config(SuiteCard, path), path.parent
 
     def path(self, name: str) -> Path:
         """Say which path a name stands for: one beside the config file, or else one from here."""

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from tft.config import CampaignConfig, CurriculumCard, SuiteCard, TutorCard
 from tft.config.cards import ServeConfig, ServeUse, SkillCard, choose_skills
 from tft.errors import Problem, UserError
-from tft.exams import Splits, Suite, make_splits, read_suite
+from tft.exams import Splits, Suite, make_splits, open_suite, read_suite
+from tft.exams.judges import appoint, refuse_judges
 from tft.fitting import read_build, refuse_student, refuse_tutor
 from tft.graders import is_judged
 from tft.inheritance import Inheritance, find_earlier, go_on, take_over
@@ -22,7 +23,7 @@ from tft.library import Library, fetch_weights, load_items, read_tutor
 from tft.material import HeldOut, Material, Setting, read_material, refuse_verdicts
 from tft.placement import gpus_wanted
 from tft.ports import ItemSource
-from tft.records import Item, digest, make_seed
+from tft.records import digest, make_seed
 from tft.student import StudentRef
 from tft.student.saved import REWARD_KEY, read_reward_model
 from tft.tutor import PreflightRequest, TutorRef
@@ -64,9 +65,9 @@ class Prepared:
         The facts of a table that is examined whole are left out: no longer problem can be worked without them, and a
         student that may not rehearse them forgets them.
         """
-        asked = (item for _, suite in self.suites for item in suite.items)
-        suites = {item.fingerprint for item in asked if not _is_table(item, self.source, self.splits)}
-        return tuple(sorted(self.splits.fingerprints() | suites | self.inherited.held_out))
+        whole = {item.fingerprint for _, suite in self.suites for item in suite.items}
+        own = self.splits.fingerprints() | (whole - self.splits.table())
+        return tuple(sorted(own | self.inherited.held_out))
 
     @property
     def judged(self) -> bool:
@@ -108,10 +109,11 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
     items_path = curriculum_folder / curriculum.items
     source = load_items(items_path.resolve())
     splits = _join(make_splits(own, source, config.exams, config.seed, inherited.taught), inherited)
-    cards = [library.suite(name) for name in config.exams.whole]
+    cards = [open_suite(library, name) for name in config.exams.whole]
     expected = [name for name, skill in curriculum.skills.items() if skill.role != "stretch"]
-    read = [(card, read_suite(card, place, source, expected)) for card, place in cards]
-    suites = tuple((card, _without_taught(suite, source, splits, inherited)) for card, suite in read)
+    read = [(card, appoint(read_suite(card, place, source, expected), library, config.exams.examiner))
+            for card, place in cards]  # fmt: skip
+    suites = tuple((card, _without_taught(suite, splits, inherited)) for card, suite in read)
     fresh = tuple(
         StudentRef(
             it.id,
@@ -122,6 +124,10 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
         for place, it in enumerate(config.students)
     )
     _refuse_misfits(config, tutor, fresh)
+    refuse_judges(
+        [suite for _, suite in suites],
+        {"the tutor": tutor.fingerprint, **{f"student {ref.id}": ref.base for ref in fresh}},
+    )
     students = go_on(fresh, earlier)
     judge = config.training.objectives.reward_model
     reward = None if judge is None else read_reward_model(library.path(judge.model), REWARD_KEY)
@@ -132,6 +138,7 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
         **{f"students.{ref.id}.model": ref.base for ref in students},
         **({} if reward is None else {REWARD_KEY: str(reward.digest)}),
         **{f"exams.whole.{suite.name}": suite.digest or suite.missing or "hub" for _, suite in suites},
+        **{f"exams.whole.{it.name}.judge": it.judge.fingerprint for _, it in suites if it.judge is not None},
         **({"continue_from": inherited.digest} if inherited.digest else {}),
         **{f"skills.{name}": _digest_folder(Path(origin.items_path), Path(origin.card_path))
            for name, origin in inherited.origins.items()},
@@ -149,15 +156,11 @@ def _join(splits: Splits, inherited: Inheritance) -> Splits:
     return Splits(items, (*splits.examined_whole, *inherited.examined_whole))
 
 
-def _without_taught(suite: Suite, source: ItemSource, splits: Splits, inherited: Inheritance) -> Suite:
+def _without_taught(suite: Suite, splits: Splits, inherited: Inheritance) -> Suite:
     """Leave out of a whole exam what was taught in the runs before, but for the facts of tables."""
-    kept = [it for it in suite.items if it.fingerprint not in inherited.taught or _is_table(it, source, splits)]
-    return replace(suite, items=tuple(kept), left_out=len(suite.items) - len(kept))
-
-
-def _is_table(item: Item, source: ItemSource, splits: Splits) -> bool:
-    classified = source.classify(item.question)
-    return classified is not None and classified[0] in splits.examined_whole
+    gone = inherited.taught - splits.table()
+    kept = tuple(it for it in suite.items if it.fingerprint not in gone)
+    return replace(suite, items=kept, left_out=len(suite.items) - len(kept))
 
 
 def _with_material(prepared: Prepared, beside: Path) -> Prepared:

@@ -207,8 +207,9 @@ def _write_setting(prepared: Prepared, ledger: Ledger) -> None:
             for name, card in prepared.skills.items()
         ],
         "suites": [
-            {"name": suite.name, "caption": card.caption, "missing": suite.missing, "items": len(suite.items),
-             "left_out": suite.left_out, "digest": suite.digest, "origin": suite.origin, "license": card.data.license,
+            {"name": suite.name, "caption": suite.told(card.caption), "missing": suite.missing,
+             "items": len(suite.items), "left_out": suite.left_out, "digest": suite.digest, "origin": suite.origin,
+             "license": card.data.license,
              "reference": card.data.reference}
             for card, suite in prepared.suites
         ],

@@ -164,6 +164,8 @@ def _only_says_where(field: str) -> bool:
 def describe(result: Any) -> str:
     """Say in a few words what came out of a stage."""
     match result:
+        case Sitting(sat=False):
+            return f"{result.exam} was not sat: {result.reason}"
         case Sitting():
             right = sum(answer.verdict.passed for answer in result.answers)
             return f"{right} of {len(result.answers)} right on {result.exam}"

@@ -135,7 +135,7 @@ def test_the_tutor_may_not_examine_under_any_name(tmp_path: Path, examiner: str)
 
 
 def test_another_model_may_examine(tmp_path: Path) -> None:
-    assert not found(write(tmp_path), "exams.examiner=abacus/novice-b")
+    assert not found(write(tmp_path), "exams.examiner=abacus/weights")
 
 
 def test_a_missing_model_folder_is_named_with_its_key(tmp_path: Path) -> None:
@@ -354,3 +354,114 @@ def test_a_head_alone_needs_no_memory_for_its_body(tmp_path: Path) -> None:
         for body in ("full", "lora", "frozen")
     )  # fmt: skip
     assert whole > added > frozen == 0
+
+
+def test_a_file_of_questions_is_read_and_told_about(tmp_path: Path) -> None:
+    path = write(tmp_path, {"exams": {"whole": ["mine.csv", "mine.csv", "theirs.csv"]}})
+    (tmp_path / "mine.csv").write_text("question,answer\n1+1,2\n,3\n")
+    problems = found(path)
+    assert set(problems) == {"exams.whole.1", "exams.whole.2"}
+    assert "is named before" in problems["exams.whole.1"].message
+    assert problems["exams.whole.2"].value == "theirs.csv"
+    told = validate(path, []).resolved["suites"]["mine.csv"]
+    assert (told["items"], told["grader"]) == (1, "numeric, because all 1 references are numbers")
+    assert (told["rejected"], told["first_rejected"]) == ({"empty": 1}, "mine.csv, row 2: question is empty")
+
+
+def test_questions_that_the_item_source_cannot_read_are_told(tmp_path: Path) -> None:
+    path = write(tmp_path, {"exams": {"whole": ["mine.csv"]}})
+    source = ITEMS.replace("def classify(question):\n", 'def classify(question):\n    assert "?" not in question\n')
+    (tmp_path / "curricula" / "mine" / "items.py").write_text(source)
+    (tmp_path / "mine.csv").write_text("question,answer\nWhat?,2\n")
+    problem = found(path)["exams.whole.0"]
+    assert "raised AssertionError" in problem.message and problem.remedy is not None and "any text" in problem.remedy
+
+
+RUBRIC: dict[str, Any] = {"exam": "polite", "caption": "c", "data": {"path": "mine.csv"}}
+
+
+def judged(folder: Path, judge: Any, **campaign: Any) -> Path:
+    """Write a campaign with a whole exam that a judge grades."""
+    path = write(folder, {"exams": {"whole": ["polite"], **campaign}})
+    (folder / "evals").mkdir()
+    (folder / "evals" / "mine.csv").write_text("question\nWhat?\n")
+    grader = {"type": "rubric", "rubric": "It is polite.", **({"judge": judge} if judge else {})}
+    (folder / "evals" / "polite.yaml").write_text(yaml.safe_dump({**RUBRIC, "grader": grader}))
+    return path
+
+
+@pytest.mark.parametrize(("judge", "message"), [
+    ("abacus/novice-a", "is the tutor's own model"),
+    ("abacus", "is the tutor's own model"),
+    ("path:tutor-copy", "is the tutor's own model"),
+    ("path:student-copy", "is the model of student ada"),
+    ({"model": "abacus/novice-b", "engine": {"type": "endpoint", "url": "http://127.0.0.1:9/v1"}}, "of student ada"),
+    ({"model": "m", "engine": {"type": "endpoint", "url": "http://127.0.0.1:9/v1", "model": "abacus"}}, "tutor's own"),
+])  # fmt: skip
+def test_a_judge_neither_teaches_nor_is_taught(tmp_path: Path, judge: Any, message: str) -> None:
+    shutil.copytree(NOVICE, tmp_path / "tutor-copy")
+    shutil.copytree(NOVICE.with_name("novice-b"), tmp_path / "student-copy")
+    path = judged(tmp_path, judge)
+    problem = found(path).get("grader.judge.model")
+    assert problem is not None and message in problem.message
+    assert problem.file == str(tmp_path / "evals" / "polite.yaml")
+
+
+def test_a_judge_of_its_own_is_resolved_and_told(tmp_path: Path) -> None:
+    path = judged(tmp_path, {"model": "abacus/weights", "max_tokens": 64})
+    checked = validate(path)
+    assert checked.problems == ()
+    assert [it["kind"] for it in checked.resolved["judges"].values()] == ["library"]
+    assert checked.resolved["suites"]["polite"]["grader"] == "rubric"
+
+
+def test_what_a_judge_needs_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    engine = {"type": "endpoint", "url": "http://127.0.0.1:9/v1", "key_env": "NO_SUCH_KEY"}
+    assert (
+        found(judged(tmp_path, {"model": "m", "engine": engine}))["grader.judge.engine.key_env"].value == "NO_SUCH_KEY"
+    )
+
+
+def test_a_rubric_that_nobody_can_grade_is_an_error_unless_there_is_an_examiner(tmp_path: Path) -> None:
+    path = judged(tmp_path, None)
+    assert "nobody is named" in found(path)["grader.judge"].message
+    assert not found(path, "exams.examiner=abacus/weights")
+    assert not found(path, "exams.examiner={model: abacus/weights, max_tokens: 32}")
+    assert "no student" in found(path, "exams.examiner={model: abacus/novice-b}")["exams.examiner.model"].message
+
+
+def test_a_rubric_grades_whole_exams_only(tmp_path: Path) -> None:
+    path = write(tmp_path, curriculum={"grader": "rubric"})
+    (problem,) = [it for key, it in found(path).items() if (key or "").startswith("grader")]
+    assert problem.message == "grades whole exams only"
+
+
+def test_a_task_of_lm_eval_has_to_be_there_and_lm_eval_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, {"exams": {"whole": ["lm-eval:task.yaml", "lm-eval:gsm8k"]}})
+    monkeypatch.setattr(content, "find_spec", lambda name: None if name == "lm_eval" else name)
+    problems = [it for it in validate(path).problems if it.key == "exams.whole.0"]
+    assert [it.message for it in problems] == ["there is no such task file", "lm-eval is not installed here"]
+    monkeypatch.setattr(content, "find_spec", lambda name: name)
+    (tmp_path / "task.yaml").write_text("task: mine\n")
+    checked = validate(path)
+    assert checked.problems == ()
+    assert "when the campaign begins" in checked.resolved["suites"]["lm-eval:gsm8k"]["reason"]
+
+
+def test_a_log_of_inspect_ai_has_to_be_there_and_inspect_ai_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, {"exams": {"whole": ["mine.eval", "logged"]}})
+    (tmp_path / "evals").mkdir()
+    (tmp_path / "evals" / "logged.yaml").write_text("{exam: e, caption: c, inspect: theirs.eval}")
+    monkeypatch.setattr(content, "find_spec", lambda name: None if name == "inspect_ai" else name)
+    said = {it.key: it.message for it in validate(path).problems}
+    assert said["exams.whole.0"] == "there is no such log"
+    assert [it.message for it in validate(path).problems if it.key == "exams.whole.1"] == [
+        "the log that it names is not there", "inspect_ai is not installed here",
+    ]  # fmt: skip
+    (tmp_path / "mine.eval").write_text("")
+    (tmp_path / "evals" / "theirs.eval").write_text("")
+    monkeypatch.setattr(content, "find_spec", lambda name: name)
+    assert validate(path).problems == ()

@@ -2,7 +2,8 @@
 
 from tft.config._base import Frozen
 from tft.config.campaign import CampaignConfig
-from tft.config.cards import CurriculumCard, SuiteCard, TutorCard
+from tft.config.cards import CurriculumCard, TutorCard
 from tft.config.reading import read_config
+from tft.config.suites import SuiteCard
 
 __all__ = ["CampaignConfig", "CurriculumCard", "Frozen", "SuiteCard", "TutorCard", "read_config"]

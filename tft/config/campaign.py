@@ -111,6 +111,30 @@ EngineConfig = Annotated[
 ]
 
 
+EngineUse = Annotated[EngineConfig, BeforeValidator(name_to_type, json_schema_input_type=EngineConfig | str)]
+
+
+class JudgeConfig(Frozen):
+    """A model that grades by a rubric where no rule can."""
+
+    model: str
+    """The model: a library name, a path or a hub name; ``path:`` and ``hub:`` force it."""
+    engine: EngineUse = TransformersEngineConfig()
+    """What runs it: ``transformers``, ``vllm`` or ``endpoint``, with their options."""
+    max_tokens: Annotated[int, Field(ge=16)] = 256
+    """Longest verdict in tokens; one that reaches it is none."""
+    repairs: Annotated[int, Field(ge=0, le=2)] = 1
+    """How often a verdict without the right form is asked for again, with what was wrong with it."""
+
+
+def _name_to_model(value: Any) -> Any:
+    return {"model": value} if isinstance(value, str) else value
+
+
+JudgeUse = Annotated[JudgeConfig, BeforeValidator(_name_to_model, json_schema_input_type=JudgeConfig | str)]
+"""The model alone, or more than that."""
+
+
 class Price(Frozen):
     """What a tutor's tokens cost, a million of them, in the currency of your choice."""
 
@@ -174,9 +198,10 @@ class ExamsConfig(Frozen):
     part: Literal["curriculum"] = "curriculum"
     """Where the items of single skills come from: the curriculum's own, held out before anything is taught."""
     whole: tuple[str, ...] = ()
-    """Exam suites sat before the first cycle and by the promoted checkpoint."""
-    examiner: str | None = None
-    """A model that grades where no rule can; None means that graders decide. It may not be the tutor."""
+    """Whole exams, sat before the first cycle and by the promoted checkpoint: names of suites, or files of questions
+    and answers beside the config."""
+    examiner: JudgeUse | None = None
+    """The judge of rubrics that name none: a model, or ``{model, engine}``. Neither the tutor nor a student may be."""
     probe: Annotated[int, Field(ge=8)] = 64
     """Items a skill for the probe: the most that are asked before a cycle, where the check leaves a decision of the
     planner open."""
@@ -189,6 +214,16 @@ class ExamsConfig(Frozen):
     """Items a skill for the final exam: sat once before the first cycle and once by the promoted checkpoint."""
     max_tokens: Annotated[int, Field(ge=1)] = 64
     """Longest answer a student may give, in tokens."""
+
+    @field_validator("whole", mode="after")
+    @classmethod
+    def _whole_exams_differ(cls, whole: tuple[str, ...]) -> tuple[str, ...]:
+        refuse(
+            Refusal((place,), name, "is named before", "name it once")
+            for place, name in enumerate(whole)
+            if name in whole[:place]
+        )
+        return whole
 
 
 class TuitionConfig(Frozen):

@@ -1,4 +1,4 @@
-"""The cards of the library: a tutor, a curriculum, an exam suite."""
+"""The cards of the library: a tutor and a curriculum, and the grader that judges answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tft.config._base import Frozen, Identifier, Refusal, name_to_type, refuse
 from tft.config.campaign import EngineConfig, Price, TransformersEngineConfig, TutorUse
-from tft.config.data import DataCard
 from tft.config.explaining import closest
 from tft.errors import Problem, UserError
 
@@ -178,6 +177,8 @@ class GraderConfig(Frozen):
     """Whether an answer that the length limit cut off is graded all the same; otherwise it is wrong."""
 
 
+EXAMINERS = ("rubric", "inspect")
+"""Kinds of grader that only whole exams have; ``tft.config.suites`` says how."""
 GraderUse = Annotated[GraderConfig, BeforeValidator(name_to_type, json_schema_input_type=GraderConfig | str)]
 
 
@@ -212,6 +213,14 @@ class CurriculumCard(Frozen):
     """Licence of the items."""
     skills: dict[str, SkillCard]
     """The skills, in the order they are shown."""
+
+    @field_validator("grader")
+    @classmethod
+    def _grader_is_a_rule(cls, grader: GraderConfig) -> GraderConfig:
+        if grader.type in EXAMINERS:
+            remedy = "take one that compares answers: a lesson has to pass it too"
+            refuse([Refusal(("type",), grader.type, "grades whole exams only", remedy)])
+        return grader
 
     @model_validator(mode="after")
     def _graph_is_sound(self) -> CurriculumCard:
@@ -279,41 +288,3 @@ def find_cycle(needs: dict[str, tuple[str, ...]]) -> list[str]:
         if found:
             return found
     return []
-
-
-class ExtractCard(Frozen):
-    """How items are taken out of a data set: every match of a pattern in one field of each row."""
-
-    field: str
-    """Name of the field that is searched."""
-    pattern: str
-    """Regular expression with the named groups ``question`` and ``reference``."""
-
-    @field_validator("pattern")
-    @classmethod
-    def _has_groups(cls, value: str) -> str:
-        try:
-            groups = re.compile(value).groupindex
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
-        if not {"question", "reference"} <= set(groups):
-            raise ValueError("needs the named groups (?P<question>…) and (?P<reference>…)")
-        return value
-
-
-class SuiteCard(Frozen):
-    """``evals/<name>.yaml``: a whole exam."""
-
-    exam: str
-    """Name of the suite."""
-    caption: str
-    """What a score here means and what it does not, in one sentence; shown under the score."""
-    data: DataCard
-    """Where the rows are."""
-    extract: ExtractCard
-    """How they become items."""
-    grader: GraderUse
-    """Who judges the answers."""
-    groups: dict[str, str] = Field(default_factory=dict)
-    """Groups shown apart: a name and a regular expression over the question; the first that matches counts.
-    ``covered`` and ``uncovered`` are added: whether the curriculum teaches or expects what is asked."""

@@ -16,7 +16,7 @@ class DataCard(Frozen):
     """Where rows lie; the first place that has them is used."""
 
     path: str | None = None
-    """A JSONL file: absolute, beside the suite, or below the folder ``$TFT_DATA``."""
+    """A JSONL, JSON, CSV or Parquet file: absolute, beside the suite, or below the folder ``$TFT_DATA``."""
     hub: str | None = None
     """Name of a data set on the hub."""
     config: str | None = None

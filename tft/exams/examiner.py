@@ -1,6 +1,7 @@
 """The examiner: sits a student down before held-out items, without hints, and has the answers graded.
 
-The examiner is not the tutor. Rules grade what rules can grade; answers are greedy.
+The examiner is not the tutor. Rules grade what rules can grade, and a judge by a rubric what they cannot. Answers are
+greedy.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tft.config.cards import GraderConfig
-from tft.graders import grade_attempts
+from tft.config.suites import RubricConfig
+from tft.graders import CUT_OFF, grade_attempts
+from tft.graders.rubric import NO_VERDICT, JudgeRef, RubricGrader, open_judge
 from tft.ports import Sampling
 from tft.records import Answered, Item, Sitting
 from tft.student import StudentRef
@@ -39,3 +42,27 @@ def sit(request: SitRequest) -> Sitting:
         attempts = attempt(request.student, items, Sampling(request.max_tokens), config.marker)
         answers |= {it.item: Answered(it, grade(it.item, it.text, it.finished)) for it in attempts}
     return Sitting(request.exam, tuple(answers[item] for item in request.items))
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRequest:
+    """One student, one exam, and the judge who grades it by the rubric of its grader."""
+
+    sitting: SitRequest
+    judge: JudgeRef
+
+
+def sit_judged(request: JudgedRequest) -> Sitting:
+    """Let a student answer every item, and a judge grade the answers; not sat where it gives no verdict on any."""
+    asked, judge = request.sitting, request.judge
+    config = asked.grader
+    assert isinstance(config, RubricConfig) and config.rubric is not None
+    attempts = attempt(asked.student, asked.items, Sampling(asked.max_tokens), config.marker)
+    whole = [it for it in attempts if it.finished or config.cut_off]
+    grader = RubricGrader(config.rubric, open_judge(judge), judge.max_tokens, judge.repairs)
+    verdicts = grader.grade_all([(it.item, it.text) for it in whole])
+    if verdicts and all(it.reason.startswith(NO_VERDICT) for it in verdicts):
+        return Sitting(asked.exam, (), sat=False, reason=f"of {len(verdicts)} answers: {verdicts[0].reason}")
+    graded = iter(verdicts)
+    answers = (Answered(it, next(graded) if it.finished or config.cut_off else CUT_OFF) for it in attempts)
+    return Sitting(asked.exam, tuple(answers))

@@ -37,6 +37,10 @@ class Splits:
             item.fingerprint for items in self.items.values() for item in items if item.skill not in self.examined_whole
         }
 
+    def table(self) -> set[str]:
+        """List the fingerprints of tables that are examined whole."""
+        return {item.fingerprint for held in self.items.values() for item in held if item.skill in self.examined_whole}
+
 
 def make_splits(
     skills: Mapping[str, SkillCard],

@@ -1,25 +1,33 @@
-"""Whole exams: the items of a suite, taken out of a data set by path or from the hub."""
+"""Whole exams: the items of a suite, taken out of rows by path or from the hub.
+
+A suite is a card; or, with nothing else to write, a file of questions and answers, a task of lm-eval, or a log
+of inspect_ai.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tft.datafiles import fetch_rows
+from tft.config.cards import GraderConfig
+from tft.config.data import DataCard
+from tft.config.reading import read_config
+from tft.config.suites import LmEvalCard, SuiteCard
+from tft.datafiles import SUFFIXES
 from tft.errors import Problem, UserError
+from tft.exams.questions import count
+from tft.exams.tasks import TaskRef
+from tft.graders.rubric import JudgeRef
 from tft.library import find_data
-from tft.records import Item
+from tft.records import Item, Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from tft.library import Library
 
-    from tft.config.cards import SuiteCard
-    from tft.config.data import DataCard
-    from tft.ports import ItemSource
+
+_LM_EVAL = "lm-eval:"
+_INSPECT = "inspect:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,94 +40,65 @@ class Suite:
     """sha256 of the data file; None from the hub."""
     origin: str | None
     """Where the rows came from."""
+    grader: GraderConfig
+    """Who judges the answers."""
+    chosen: str = ""
+    """Why it is this grader, in words; empty where the card names it."""
+    rejections: tuple[Rejection, ...] = ()
+    """Rows that cannot be asked."""
     missing: str | None = None
     """Why it cannot be sat."""
     left_out: int = 0
     """Items that are not asked because they had been taught before."""
+    task: TaskRef | None = None
+    """The task of lm-eval that it is; None where it is asked and graded here."""
+    judge: JudgeRef | None = None
+    """Who grades by its rubric; None where a rule does."""
+
+    def told(self, caption: str) -> str:
+        """Say what a score means, who graded it if nobody named a grader, and what was left out."""
+        told = [caption] if not self.chosen else [caption, f"Graded by {self.chosen}."]
+        if self.rejections:
+            counts = ", ".join(f"{number} {reason}" for reason, number in count(self.rejections).items())
+            told.append(f"{len(self.rejections)} rows were left out ({counts}); the first: {self.rejections[0].text}.")
+        return " ".join(told)
 
 
-def read_suite(card: SuiteCard, folder: Path, source: ItemSource, skills: Iterable[str]) -> Suite:
-    """Read the items of a suite; a suite whose data cannot be reached is empty and says why.
+def find_suite(
+    library: Library, name: str, *, file: str | None = None, key: str | None = None
+) -> tuple[Path, SuiteCard | None]:
+    """Find a suite: the file of its card, or the data of one that needs none with the card it would have.
 
-    Args:
-        card: the suite.
-        folder: where its card lies.
-        source: the curriculum's item source, which says what is covered and when two questions are the same.
-        skills: the curriculum's skills; only those that are taught or kept count as covered.
+    Raises:
+        UserError: if there is neither.
     """
-    path = find_data(card.data.path, folder) if card.data.path else None
-    if path is not None:
-        data = path.read_bytes()
-        rows: Iterable[dict[str, Any]] = _read_rows(data, path)
-        digest, origin = hashlib.sha256(data).hexdigest(), card.data.path
-    else:
-        found = _from_hub(card.data)
-        if isinstance(found, str):
-            return Suite(card.exam, (), None, None, missing=found)
-        rows, digest, origin = found, None, f"hub:{card.data.hub}"
-    covered = frozenset(skills)
-    items = [item for row in rows for item in _extract(row, card, source, covered, origin or "")]
-    return Suite(card.exam, tuple(items), digest, origin)
+    beside = library.beside or Path()
+    if name.startswith(_LM_EVAL):
+        task = name.removeprefix(_LM_EVAL)
+        caption = f"The task {task} of lm-eval, asked and graded as lm-eval does it."
+        return beside, SuiteCard(exam=name, caption=caption, lm_eval=LmEvalCard(task=task))
+    if name.startswith(_INSPECT) or name.endswith(".eval"):
+        log = name.removeprefix(_INSPECT)
+        if find_data(log, beside) is None:
+            remedy = "lay it beside the config or below $TFT_DATA"
+            raise UserError(Problem("there is no such log", file=file, key=key, value=name, remedy=remedy))
+        caption = f"The samples of {log}, asked as they were asked there."
+        return beside, SuiteCard(exam=name, caption=caption, inspect=log)
+    if Path(name).suffix.lower() not in SUFFIXES:
+        return library.find("evals", name, file=file, key=key), None
+    found = find_data(name, beside)
+    if found is None:
+        remedy = "lay it beside the config or below $TFT_DATA, or name a suite that `tft ls` lists"
+        raise UserError(Problem("there is no such file of questions", file=file, key=key, value=name, remedy=remedy))
+    caption = f"The questions of {name}, each asked as it stands there."
+    return beside, SuiteCard(exam=name, caption=caption, data=DataCard(path=name))
 
 
-def _read_rows(data: bytes, path: Path) -> list[dict[str, Any]]:
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        remedy = "save it as UTF-8 text"
-        raise UserError(Problem(f"is not text: {error.reason}", file=str(path), remedy=remedy)) from None
-    rows = []
-    # Not splitlines(), which also breaks at line separators that JSON allows inside a string.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(Problem(f"line {number} is not JSON: {error}", file=str(path))) from None
-        if not isinstance(row, dict):
-            raise UserError(Problem(f"line {number} is not a JSON object", file=str(path)))
-        rows.append(row)
-    return rows
+def open_suite(library: Library, name: str) -> tuple[SuiteCard, Path]:
+    """Read the card of a suite, or write that of one that needs none; with the folder it names data beside.
 
-
-def _from_hub(data: DataCard) -> Iterable[dict[str, Any]] | str:
-    where = f"{data.path} was not found beside the suite or below $TFT_DATA"
-    if data.hub is None:
-        return where
-    found = fetch_rows(data)
-    return f"{where}, and {found}" if isinstance(found, str) else found
-
-
-def _extract(
-    row: dict[str, Any], card: SuiteCard, source: ItemSource, covered: frozenset[str], origin: str
-) -> list[Item]:
-    text = row.get(card.extract.field)
-    if not isinstance(text, str):
-        raise UserError(Problem(f"a row has no text in the field {card.extract.field!r}", file=card.exam))
-    return [
-        _item(match["question"].strip(), match["reference"].strip(), card, source, covered, origin)
-        for match in re.finditer(card.extract.pattern, text)
-    ]
-
-
-def _item(
-    question: str, reference: str, card: SuiteCard, source: ItemSource, covered: frozenset[str], origin: str
-) -> Item:
-    classified = source.classify(question)
-    inside = classified is not None and classified[0] in covered
-    named = next((name for name, form in card.groups.items() if re.fullmatch(form, question)), None)
-    groups = ["covered" if inside else "uncovered"]
-    if classified is not None and inside:
-        groups.append(f"covered: {classified[0]}")
-    elif named is not None:
-        groups.append(f"uncovered: {named}")
-    return Item(
-        skill=card.exam,
-        level=0,
-        question=question.replace(" ", "") if inside else question,
-        reference=reference,
-        fingerprint=source.fingerprint(question),
-        source=origin,
-        groups=tuple(groups),
-    )
+    Raises:
+        UserError: if there is neither, or the card is wrong.
+    """
+    path, card = find_suite(library, name)
+    return (card, path) if card is not None else (read_config(SuiteCard, path), path.parent)

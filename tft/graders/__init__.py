@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from tft.ports import Grader
     from tft.records import Item
 
-__all__ = ["grade_attempts", "is_judged", "is_opinion", "make_grader"]
+__all__ = ["CUT_OFF", "grade_attempts", "is_judged", "is_opinion", "make_grader"]
 
-_CUT_OFF = Verdict(0.0, "cut off before its end", "length")
+CUT_OFF = Verdict(0.0, "cut off before its end", "length")
+"""On what the length limit ended."""
 
 
 def make_grader(config: GraderConfig) -> Grader:
@@ -58,6 +59,6 @@ def grade_attempts(config: GraderConfig) -> Callable[[Item, str, bool], Verdict]
     grader = make_grader(config)
 
     def grade(item: Item, text: str, finished: bool) -> Verdict:
-        return grader.grade(item, text) if finished or config.cut_off else _CUT_OFF
+        return grader.grade(item, text) if finished or config.cut_off else CUT_OFF
 
     return grade

@@ -230,8 +230,8 @@ class _Student:
             }
 
         return {
-            "sat": before is not None,
-            "reason": suite["missing"],
+            "sat": before is not None and before.sat,
+            "reason": suite["missing"] or (before.reason if before is not None else None),
             "caption": suite["caption"],
             "left_out": suite.get("left_out", 0),
             **compare(lambda _: True),

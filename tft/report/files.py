@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 CARD = "README.md"
 """A model card, where the Hub looks for it."""
+_LONGEST = 120
+"""Letters of an exam's name in that of its file."""
 
 
 def write_run_files(folder: Path, ledger: Ledger, report: dict[str, Any], html: str) -> None:
@@ -44,7 +47,8 @@ def write_run_files(folder: Path, ledger: Ledger, report: dict[str, Any], html: 
     for stage, place in (("examine", "exams"), ("practise", "attempts")):
         answered: dict[str, list[dict[str, Any]]] = {}
         for step in ledger.steps(stage):
-            exam = step.result["exam"].replace(" ", "-")
+            # A whole exam may be called after a path.
+            exam = re.sub(r"[^\w.-]+", "-", step.result["exam"])[-_LONGEST:]
             rows = [{"student": step.student, "cycle": step.cycle, **answer} for answer in step.result["answers"]]
             name = f"{step.student}-{exam}-{step.cycle}.jsonl"
             # A probe is asked in batches; of any other exam the last sitting counts.

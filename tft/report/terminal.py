@@ -26,25 +26,25 @@ PLAIN = str.maketrans({"▲": "^", "▼": "v", "≈": "~", "→": "->", "–": "
 
 def print_summary(report: dict[str, Any], console: Console) -> None:
     """Print what a person wants to know first: outcome, intervals, what it cost, why it stopped."""
-    _say(console, _headline(report), "bold")
+    say(console, _headline(report), "bold")
     for student in rows.students(report):
         console.print()
-        _say(console, _heading(student), "bold")
+        say(console, _heading(student), "bold")
         for line in _lineage(student):
-            _say(console, line, "dim")
+            say(console, line, "dim")
         console.print(_table(report, student, console))
-        _say(console, _retention(student))
+        say(console, _retention(student))
         for line in _believed(report, student):
-            _say(console, line)
+            say(console, line)
         for suite, reason in _not_sat(report, student):
-            _say(console, f"{suite}: not sat, {reason}", "yellow")
+            say(console, f"{suite}: not sat, {reason}", "yellow")
     console.print()
     for line in _refused(report):
-        _say(console, line, "yellow")
+        say(console, line, "yellow")
     if report.get("limit_reached"):
-        _say(console, f"the limit that was reached: {report['limit_reached']}", "yellow")
-    _say(console, _cost(report))
-    _say(console, "▲ ▼ the 95 % interval of the change leaves out 0; ≈ it does not; – not measured", "dim")
+        say(console, f"the limit that was reached: {report['limit_reached']}", "yellow")
+    say(console, _cost(report))
+    say(console, "▲ ▼ the 95 % interval of the change leaves out 0; ≈ it does not; – not measured", "dim")
 
 
 def _refused(report: dict[str, Any]) -> Iterator[str]:
@@ -61,15 +61,16 @@ def _refused(report: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def _text(text: str, console: Console, style: str = "") -> Text:
+def as_text(text: str, console: Console, style: str = "") -> Text:
     """Keep to ASCII where the pipe carries nothing else; never read markup: a name in brackets is a name."""
     if console.options.ascii_only:
         text = text.translate(PLAIN).encode("ascii", "replace").decode()
     return Text(text, style=style)
 
 
-def _say(console: Console, text: str, style: str = "") -> None:
-    console.print(_text(text, console, style))
+def say(console: Console, text: str, style: str = "") -> None:
+    """Print a line."""
+    console.print(as_text(text, console, style))
 
 
 def _headline(report: dict[str, Any]) -> str:
@@ -119,11 +120,11 @@ def _table(report: dict[str, Any], student: dict[str, Any], console: Console) ->
 def _add(table: Table, row: rows.Row, role: str, console: Console, name: str | None = None) -> None:
     style = STYLES[row.change.direction] if row.change is not None else ""
     table.add_row(
-        _text(name or row.name, console),
-        _text(role, console, "dim"),
-        _text(_score(row.before), console),
-        _text(_score(row.after), console),
-        _text(_changed(row.change), console, style),
+        as_text(name or row.name, console),
+        as_text(role, console, "dim"),
+        as_text(_score(row.before), console),
+        as_text(_score(row.after), console),
+        as_text(_changed(row.change), console, style),
     )
 
 

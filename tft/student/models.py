@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from tft.config.adapters import (
+    BottleneckAdapter,
     ClassifierTask,
     FrozenBody,
     FullAdapter,
@@ -83,6 +84,28 @@ def adapt_model(
     if learned is None:
         return put_on(model, adapter, seed, writes=read_build(student.base_path) != "encoder")
     return take_up(model, adapter, learned, training=training)
+
+
+def merge(student: StudentRef) -> tuple[PreTrainedModel, PreTrainedTokenizerBase] | str:
+    """Load a student as a plain model that has all it learned in its weights; where that cannot be, why.
+
+    Raises:
+        StageError: if the checkpoint is damaged.
+    """
+    if isinstance(student.adapter, HeadAdapter):
+        return "a head is no language model"
+    model, tokenizer = load_base(student)
+    if getattr(model, "is_loaded_in_4bit", False):
+        # What the student was taught on: the rounded weights, at full width.
+        model = model.dequantize()
+    if student.digest is None:
+        return model.eval(), tokenizer
+    model, prefix = settle(adapt_model(model, student, 0, training=False))
+    if prefix is not None:
+        return "what stands before the prompt is no part of the weights"
+    if isinstance(student.adapter, BottleneckAdapter):
+        return "bottleneck adapters are no part of the weights"
+    return model, tokenizer
 
 
 def adapt_head(

@@ -16,12 +16,13 @@ from tft import plugins
 from tft.config.campaign import EngineConfig
 from tft.config.reading import closest
 from tft.errors import BudgetError, Problem, UserError
+from tft.forms import Read, ask_again
 from tft.library import read_tutor
 from tft.ports import Engine, Generation, Sampling
 from tft.records import Message, Usage, digest, dump
 from tft.tutor.allowance import NO_LIMIT, Allowance
 from tft.tutor.cache import AnswerCache
-from tft.tutor.forms import Read, read_answer
+from tft.tutor.forms import read_answer
 from tft.tutor.prompts import compile_prompt, read_prompt
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class Tutor:
         for repair in range(card.repairs):
             # What was cut off would be cut off again.
             bad = [place for place, it in enumerate(read) if it.fields is None and it.reason != "cut_off"]
-            again = [_repair(prompts[place], answers[place], read[place]) for place in bad]
+            again = [ask_again(prompts[place], answers[place], read[place]) for place in bad]
             left = allowance.after(usage)
             if not bad or self._refusal(again, sampling, left) is not None:
                 break
@@ -180,12 +181,6 @@ class Tutor:
         scores = self.engine.score(prompts, answers)
         usage = Usage(scored=sum(len(score.tokens) for score in scores), requests=len(prompts))
         return [score.logprobs for score in scores], usage
-
-
-def _repair(prompt: tuple[Message, ...], answer: Generation, read: Read) -> tuple[Message, ...]:
-    """Ask again, with the answer that could not be used and what was wrong with it."""
-    wrong = f"Your answer cannot be used: {read.detail}. Answer again, with nothing but the form that was asked for."
-    return (*prompt, Message("assistant", answer.text), Message("user", wrong))
 
 
 def open_engine(tutor: TutorRef) -> Engine:

@@ -119,6 +119,7 @@ def _resolved(draft: Draft, content: Content, uses: list[Use]) -> dict[str, Any]
         "students": {student: models.get(named.key) for student, named in draft.students},
         "curriculum": curriculum,
         "examiner": models.get("examiner"),
+        "judges": {use.named.file: _model(use) for use in uses if use.who.startswith("judge ")},
         "suites": content.suites,
         "material": content.material,
     }

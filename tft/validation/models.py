@@ -1,4 +1,4 @@
-"""Checks every model a config names: where it lies, whether it can be reached, and that the examiner is not the tutor.
+"""Checks every model a config names: where it lies, whether it can be reached, and that no judge teaches or is taught.
 
 The hub is asked once a model, all of them at the same time, and given up on after a second. Left out on purpose:
 fetching anything.
@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tft.config.campaign import EngineConfig
 from tft.config.reading import closest
 from tft.errors import Problem, UserError
+from tft.exams.judges import ANOTHER
 from tft.library import Library, Model, split_revision
 from tft.validation.content import engine_of
 from tft.validation.draft import Draft, Named
@@ -33,19 +35,24 @@ class Use:
     """A model that is named somewhere, and what became of the name."""
 
     who: str
-    """``tutor``, ``examiner``, or the key of a student."""
+    """``tutor``, ``examiner``, ``judge`` with the card that names it, or the key of a student."""
     named: Named
     model: Model | None = None
     folder: str | None = None
     """Where its files lie on this machine; None for what would be fetched."""
     trouble: str | None = None
+    engine: EngineConfig | None = None
+    """What runs it, where it is a judge."""
 
 
 def check_models(draft: Draft, library: Library, content: Content, problems: list[Problem]) -> list[Use]:
     """Find every model, and say which cannot be reached."""
     uses = [Use(named.key, named) for _, named in draft.students]
+    judges = [Use(f"judge {named.file}", named, engine=judge.engine) for named, judge in content.judges]
+    examiner = draft.config.exams.examiner
     if draft.examiner is not None:
-        uses.append(Use("examiner", draft.examiner))
+        judges.insert(0, Use("examiner", draft.examiner, engine=examiner.engine if examiner is not None else None))
+    uses += [use for use in judges if use.engine is None or use.engine.type != "endpoint"]
     tutor = _tutor(draft, content, problems)
     if tutor is not None:
         uses.append(tutor)
@@ -54,7 +61,8 @@ def check_models(draft: Draft, library: Library, content: Content, problems: lis
         _resolve(use, library, beside, problems)
     _ask_hub([use for use in uses if use.model is not None and use.model.kind == "hub"])
     problems += [use.named.problem(use.trouble, _remedy(use, library)) for use in uses if use.trouble is not None]
-    _check_examiner(draft, uses, problems)
+    for judge in judges:
+        _check_judge(judge, draft, uses, problems)
     return uses
 
 
@@ -138,19 +146,23 @@ def _ask(name: str, answers: dict[str, str | None]) -> None:
         answers[name] = f"is no model here, and the hub could not be asked ({type(error).__name__})"
 
 
-def _check_examiner(draft: Draft, uses: list[Use], problems: list[Problem]) -> None:
-    """Refuse an examiner that is the tutor: it would examine what it taught (distanciation)."""
-    named = draft.examiner
-    if named is None:
-        return
-    examiner = next((use for use in uses if use.who == "examiner"), None)
-    tutor = next((use for use in uses if use.who == "tutor"), None)
+def _check_judge(judge: Use, draft: Draft, uses: list[Use], problems: list[Problem]) -> None:
+    """Refuse a judge that is the tutor or a student: it would examine what it taught, or itself (distanciation)."""
     names = {it.name for it in (draft.tutor, draft.tutor_model) if it is not None}
     engine = draft.config.tutor.engine
-    same_name = named.name in names or (engine is not None and engine.type == "endpoint" and engine.model == named.name)
-    if same_name or (examiner is not None and tutor is not None and _same(examiner, tutor)):
-        remedy = "name another model, or leave exams.examiner out: then rules grade"
-        problems.append(named.problem("is the tutor's own model, and the tutor may not examine", remedy))
+    if engine is not None and engine.type == "endpoint" and engine.model is not None:
+        names.add(engine.model)
+    called = {judge.named.name}
+    if judge.engine is not None and judge.engine.type == "endpoint" and judge.engine.model is not None:
+        called = {judge.engine.model}
+    students = {named.key: student for student, named in draft.students}
+    tutor = next((use for use in uses if use.who == "tutor"), None)
+    if called & names or (tutor is not None and _same(judge, tutor)):
+        problems.append(judge.named.problem("is the tutor's own model, and the tutor may not examine", ANOTHER))
+    for use in uses:
+        if use.who in students and _same(judge, use):
+            message = f"is the model of student {students[use.who]}, and no student may examine"
+            problems.append(judge.named.problem(message, ANOTHER))
 
 
 def _same(one: Use, other: Use) -> bool:

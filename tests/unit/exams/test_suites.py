@@ -8,9 +8,10 @@ from typing import Any
 import items
 import pytest
 
-from tft.config.cards import SuiteCard
+from tft.config.cards import GraderConfig
+from tft.config.suites import SuiteCard
 from tft.errors import UserError
-from tft.exams import Suite, read_suite
+from tft.exams import Suite, open_suite, read_suite
 from tft.graders import make_grader
 from tft.library import Library
 
@@ -86,7 +87,8 @@ def test_fingerprints_are_the_curriculum_s_own(tmp_path: Path) -> None:
 def test_data_that_is_nowhere_is_a_reason_not_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TFT_DATA", raising=False)
     suite = read_suite(card(), tmp_path, items, SKILLS)
-    assert suite == Suite("steps", (), None, None, "steps.jsonl was not found beside the suite or below $TFT_DATA")
+    missing = "steps.jsonl was not found beside the suite or below $TFT_DATA"
+    assert suite == Suite("steps", (), None, None, GraderConfig(type="numeric"), missing=missing)
 
 
 class Hub:
@@ -159,11 +161,11 @@ def test_what_lies_beside_the_suite_comes_before_the_hub(tmp_path: Path, hub: Hu
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    (b'{"answer": "<<1+1=2>>"}\n{broken\n', "line 2 is not JSON"),
-    (b"\n[1]\n", "line 2 is not a JSON object"),
+    (b'{"answer": "<<1+1=2>>"}\n{broken\n', "row 2 is not JSON"),
+    (b"\n[1]\n", "row 2 is not an object of named fields"),
     (b'{"question": "?"}\n', "no text in the field 'answer'"),
     (b'{"answer": 7}\n', "no text in the field 'answer'"),
-    (b'{"answer": "\xff"}\n', "is not text"),
+    (b'{"answer": "\xff"}\n', "row 1 is not UTF-8"),
 ])  # fmt: skip
 def test_data_of_another_form_is_the_user_s_to_mend(tmp_path: Path, text: bytes, message: str) -> None:
     (tmp_path / "steps.jsonl").write_bytes(text)
@@ -181,7 +183,7 @@ def test_the_calculator_steps_of_gsm8k_are_those_the_docs_speak_of() -> None:
     if not data or not (Path(data) / "gsm8k" / "test.jsonl").is_file():
         pytest.skip("the GSM8K test set is not shipped; put it at $TFT_DATA/gsm8k/test.jsonl")
     library = Library()
-    suite_card, folder = library.suite("gsm8k_calculator_steps")
+    suite_card, folder = open_suite(library, "gsm8k_calculator_steps")
     curriculum, _ = library.curriculum("arithmetic")
     expected = [name for name, skill in curriculum.skills.items() if skill.role != "stretch"]
     suite = read_suite(suite_card, folder, items, expected)
@@ -192,5 +194,5 @@ def test_the_calculator_steps_of_gsm8k_are_those_the_docs_speak_of() -> None:
     # 62 of them write their result as 16.00; what is asked is covered all the same.
     whole = [item for item in covered if (item.reference or "").isdecimal()]
     assert (len(whole), sum(item in single for item in whole)) == (2282, 629)
-    grader = make_grader(suite_card.grader)
+    grader = make_grader(suite.grader)
     assert all(grader.grade(item, items.work(item.question)).passed for item in covered)

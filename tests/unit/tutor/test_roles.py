@@ -13,11 +13,12 @@ from tft.config.campaign import TransformersEngineConfig
 from tft.config.cards import RoleCard, TutorCard
 from tft.engines.transformers import TransformersEngine
 from tft.errors import BudgetError, PrerequisiteError, UserError
+from tft.forms import Read
 from tft.library import Library
 from tft.ports import Engine, Generation, Sampling, Scores
 from tft.records import Message, Usage
 from tft.tutor import Allowance, AnswerCache, Pair, Tutor, prefer
-from tft.tutor.forms import Read, read_answer
+from tft.tutor.forms import read_answer
 
 PROMPTS = {
     "author.j2": "write {{ skill }}",

@@ -1,0 +1,54 @@
+"""The mark sheet of an exam without a campaign: a line a skill, a suite and a group, readable in a plain pipe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from tft.report import words
+from tft.report.terminal import as_text, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+
+def print_sheet(found: dict[str, Any], console: Console) -> None:
+    """Print what ``tft examine`` found."""
+    say(console, f"{found['model']} · {found['address']}", "bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("exam", overflow="fold")
+    for heading in ("% right", "95 % interval", "items", "% sure", "ECE"):
+        table.add_column(as_text(heading, console), justify="right", no_wrap=True)
+    for name, measured in _lines(found):
+        table.add_row(*(as_text(cell, console) for cell in (name, *_cells(measured))))
+    console.print(table)
+    for name, suite in found["suites"].items():
+        if suite["sat"]:
+            say(console, f"{name}: {suite['caption']}", "dim")
+        else:
+            say(console, f"{name}: not sat, {suite['reason']}", "yellow")
+    said = "% sure: mean probability of its answers; ECE: how far that lies from % right, over ten bins, in points"
+    say(console, f"{said}; {words.DASH} not measured", "dim")
+
+
+def _lines(found: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from found["skills"].items()
+    for name, suite in found["suites"].items():
+        yield name, suite
+        yield from ((f"  {group}", measured) for group, measured in suite["groups"].items())
+
+
+def _cells(measured: dict[str, Any]) -> tuple[str, ...]:
+    if measured["score"] is None:
+        return (words.DASH, words.DASH, "0", words.DASH, words.DASH)
+    calibration = measured["calibration"]
+    sure = [words.DASH] * 2 if calibration is None else [_percent(calibration[it]) for it in ("confidence", "ece")]
+    bounds = f"{100 * measured['low']:.0f}–{100 * measured['high']:.0f}"
+    return (_percent(measured["score"]), bounds, words.count(measured["n"]), *sure)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
