@@ -11,6 +11,7 @@ import pytest
 
 from tests.making import demonstration, make_item
 from tft.config import CampaignConfig
+from tft.config.cards import GraderConfig
 from tft.config.reading import parse_config
 from tft.earlier import Earlier, fill_students
 from tft.errors import UserError
@@ -44,7 +45,9 @@ def test_of_every_skill_as_many_lessons_go_on_as_a_cycle_teaches() -> None:
 def test_a_whole_exam_leaves_out_what_was_taught_but_not_the_facts_of_tables() -> None:
     asked = tuple(make_item(it) for it in ("2+3", "27+58", "58+27", "91-17"))
     taught = frozenset({items.fingerprint("3+2"), items.fingerprint("27+58")})
-    left = _without_taught(Suite("suite", asked, "d", "o"), items, Splits({}, ("add_1",)), Inheritance(taught=taught))
+    suite = Suite("suite", asked, "d", "o", GraderConfig(type="numeric"))
+    splits = Splits({"final": (make_item("3+2"),)}, ("add_1",))
+    left = _without_taught(suite, splits, Inheritance(taught=taught))
     assert [it.question for it in left.items] == ["2+3", "91-17"]
     assert left.left_out == 2
 
