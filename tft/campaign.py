@@ -101,10 +101,8 @@ class Campaign:
         await asyncio.gather(*(self._prober.probe(pupil, cycle) for pupil in pupils))
         waiting: list[tuple[Pupil, TrainRequest]] = []
         async with asyncio.TaskGroup() as learning:
-            for place, pupil in enumerate(pupils):
-                # What is left to come: this cycle's other students, and all of them in the cycles after it.
-                turns = len(pupils) - place + len(pupils) * (self._config.tuition.cycles - cycle)
-                syllabus = self._plan(pupil, cycle, turns)
+            for pupil in pupils:
+                syllabus = self._plan(pupil, cycle)
                 if not syllabus.tuition:
                     pupil.stop = "mastery" if not syllabus.waiting else "no_lessons"
                     continue
@@ -125,7 +123,7 @@ class Campaign:
             for pupil in pupils:
                 pupil.stop = pupil.stop or "budget"
 
-    def _plan(self, pupil: Pupil, cycle: int, turns: int) -> Syllabus:
+    def _plan(self, pupil: Pupil, cycle: int) -> Syllabus:
         adapter = pupil.config.adapter
         standing = Standing(
             student=pupil.config.id,
@@ -135,12 +133,12 @@ class Campaign:
             held=pupil.held,
             roll_backs=pupil.roll_backs,
             material=self._stock.lines(pupil, cycle),
-            purse=self._shelf.purse(pupil.read, turns),
+            purse=self._shelf.purse(pupil.read),
             judged=self._prepared.judged,
             only=adapter.learns_from if isinstance(adapter, HeadAdapter) else None,
             kept=self._prepared.inherited.worked,
         )
-        # With more cycles or a larger budget there would be another plan; what was planned and taught stays as it was.
+        # With a larger budget there would be another plan; what was planned and taught stays as it was.
         syllabus = self._steps.decide(
             Syllabus,
             replace(standing, purse=Purse()),

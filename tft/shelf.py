@@ -73,20 +73,18 @@ class Shelf:
         price = self._prepared.config.tutor.price or self._prepared.tutor_card.price or Price()
         return Allowance(budget.tutor_tokens, budget.tutor_requests, budget.money, price).after(self.used)
 
-    def purse(self, read: Mapping[str, int], turns: int) -> Purse:
-        """Give what one student may have of the tutor in its next cycle.
+    def purse(self, read: Mapping[str, int]) -> Purse:
+        """Give what one student may have of the tutor in its next cycle: all that is left.
 
-        The budget is for all turns that are left, and more of it for those that come first: what is learned early is
-        built on, and read again.
+        Keeping some of it for later cycles was tried, and taught less.
 
         Args:
             read: how far it has read each shelf.
-            turns: cycles of students that are left, this one included.
         """
         left = self.allowance().tokens
         prices = {skill: row.price for skill, row in self._rows.items() if row.price is not None}
         return Purse(
-            tokens=None if left is None else max(0, left) * 2 / (turns + 1),
+            tokens=None if left is None else max(0, left),
             prices=prices,
             scarce=self._is_scarce(prices),
             ready={skill: max(0, len(row.lessons) - read.get(skill, 0)) for skill, row in self._rows.items()},

@@ -117,16 +117,17 @@ def test_who_asks_first_changes_nothing() -> None:
     assert take(one, 0, 2 * BATCH) == take(other, 0, 2 * BATCH)
 
 
-def test_a_purse_has_more_for_the_first_turns_and_all_for_the_last() -> None:
+def test_a_purse_holds_what_is_left() -> None:
     shelf = make(FakeSteps(), tokens=60_000)
-    assert [shelf.purse({}, turns).tokens for turns in (5, 2, 1)] == [20_000, 40_000, 60_000]
-    assert make(FakeSteps()).purse({}, 5).tokens is None
+    take(shelf, 0, 1)
+    assert shelf.purse({}).tokens == 60_000 - 10 * BATCH
+    assert make(FakeSteps()).purse({}).tokens is None
 
 
 def test_a_purse_knows_prices_and_what_is_paid_for() -> None:
     shelf = make(FakeSteps(BATCH // 2), tokens=60_000)
     take(shelf, 0, 100)
-    purse = shelf.purse({"add_2": 28, "sub_2": 5}, 1)
+    purse = shelf.purse({"add_2": 28, "sub_2": 5})
     assert purse.prices == {"add_2": 10.0}
     assert purse.ready == {"add_2": 100, "sub_2": 0}
     assert not purse.spent
@@ -136,9 +137,9 @@ def test_a_purse_knows_prices_and_what_is_paid_for() -> None:
 def test_tokens_are_scarce_where_they_do_not_reach_for_all_lessons(tokens: int | None, scarce: bool) -> None:
     # 10 tokens a lesson, 500 lessons of two skills in three cycles.
     shelf = make(FakeSteps(), tokens)
-    assert not shelf.purse({}, 1).scarce
+    assert not shelf.purse({}).scarce
     take(shelf, 0, 1)
-    assert shelf.purse({}, 1).scarce is scarce
+    assert shelf.purse({}).scarce is scarce
 
 
 @pytest.mark.parametrize(("methods", "drawn"), [("auto", [False, False, True, True]), ("critique", [False] * 4)])

@@ -18,7 +18,7 @@ class Purse:
     """What one student may have of the tutor in one cycle."""
 
     tokens: float | None = None
-    """Its share of the tokens that are left; None means without limit."""
+    """Those that are left; None means without limit."""
     prices: Mapping[str, float] = field(default_factory=dict)
     """Tokens that the next lesson of a skill will cost, by what the last ones did; none where none was written."""
     ready: Mapping[str, int] = field(default_factory=dict)
