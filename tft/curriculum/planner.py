@@ -56,7 +56,8 @@ def plan(
         material: lines that may be read from files, where the student is taught their skill, or no skill says when.
         tutor: whether the tutor may be asked; where its budget is spent, all that a student was shown is read again.
         only: the one kind of lesson that it can learn from; None for one that can learn from all.
-        kept: skills that an earlier campaign taught or kept.
+        kept: skills that an earlier campaign taught or kept, tables left out; they are rehearsed as much as stored
+            lessons are read.
     """
     tuition: list[Tuition] = []
     waiting: dict[str, str] = {}
@@ -90,7 +91,8 @@ def plan(
         }
         # Its own right answers alone teach nobody who learns from pairs.
         if only != "preference":
-            tuition += _rehearse(weights, held, new, config.replay, roll_backs)
+            least = {name: round(config.review * config.lessons) for name in kept}
+            tuition += _rehearse(weights, held, new, config.replay * (1 + roll_backs), least)
     return Syllabus(
         student=student,
         cycle=cycle,
@@ -115,18 +117,19 @@ def _review(shown: Mapping[str, int], held: Sequence[str], share: float) -> list
 
 
 def _rehearse(
-    weights: dict[str, int], held: Sequence[str], lessons: int, share: float, roll_backs: int
+    weights: dict[str, int], held: Sequence[str], lessons: int, share: float, least: Mapping[str, int]
 ) -> list[Tuition]:
+    """Share rows out among skills; what an earlier campaign left has as many as it would have with stored lessons."""
     if not weights or share == 0:
         return []
-    share = min(_MOST_REPLAY, share * (1 + roll_backs))
+    share = min(_MOST_REPLAY, share)
     rows = lessons * share / (1 - share) / sum(weights.values())
     reasons = {True: "mastered", False: "to be kept"}
     return [
         Tuition(
             skill,
             "replay",
-            max(1, round(rows * weight)),
+            max(1, least.get(skill, 0), round(rows * weight)),
             f"{reasons[skill in held]}: no tuition, only rehearsal, so that it stays",
         )
         for skill, weight in weights.items()
