@@ -26,7 +26,7 @@ SEEDS = (301, 302, 303)
 TABLES = ("add_1", "sub_1", "mul_1")
 FIRST, SECOND = ("add_2", "sub_2"), ("add_3", "sub_3")
 ARMS: dict[str, tuple[str, ...]] = {
-    "replay": ("tuition.replay=0.4",),
+    "replay": ("tuition.replay=0.4", "tuition.review=1"),
     "without": ("tuition.replay=0", "tuition.review=0"),
 }
 LIMITS = ("exams.whole=[]", "exams.final=1000", "threads.tutor=1", "cluster=inline")

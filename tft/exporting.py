@@ -56,8 +56,8 @@ def export_student(library: Library, run: Path, student: str, folder: Path, *, a
         shutil.copytree(final, folder)
     else:
         _merge(library, final, folder)
-    if (final / CARD).is_file():
-        shutil.copyfile(final / CARD, folder / CARD)
+    if (final.parent / CARD).is_file():
+        shutil.copyfile(final.parent / CARD, folder / CARD)
     return folder
 
 

@@ -82,7 +82,8 @@ def plan(standing: Standing, skills: Mapping[str, SkillCard], config: TuitionCon
         }
         # Its own right answers alone teach nobody who learns from pairs.
         if only != "preference":
-            tuition += _rehearse(weights, held, new, config.replay, roll_backs)
+            least = {name: round(config.review * config.lessons) for name in standing.kept}
+            tuition += _rehearse(weights, held, new, config.replay * (1 + roll_backs), least)
     return Syllabus(
         student=standing.student,
         cycle=standing.cycle,
@@ -117,18 +118,19 @@ def _review(standing: Standing, held: Sequence[str], share: float) -> list[Tuiti
 
 
 def _rehearse(
-    weights: dict[str, int], held: Sequence[str], lessons: int, share: float, roll_backs: int
+    weights: dict[str, int], held: Sequence[str], lessons: int, share: float, least: Mapping[str, int]
 ) -> list[Tuition]:
+    """Share rows out among skills; what an earlier campaign left has as many as it would have with stored lessons."""
     if not weights or share == 0:
         return []
-    share = min(_MOST_REPLAY, share * (1 + roll_backs))
+    share = min(_MOST_REPLAY, share)
     rows = lessons * share / (1 - share) / sum(weights.values())
     reasons = {True: "mastered", False: "to be kept"}
     return [
         Tuition(
             skill,
             "replay",
-            max(1, round(rows * weight)),
+            max(1, least.get(skill, 0), round(rows * weight)),
             f"{reasons[skill in held]}: no tuition, only rehearsal, so that it stays",
         )
         for skill, weight in weights.items()

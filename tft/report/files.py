@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tft.ledger import Ledger
 
 CARD = "README.md"
-"""A model card, where the Hub looks for it."""
+"""The model card of a student, beside its final checkpoint."""
 _LONGEST = 120
 """Letters of an exam's name in that of its file."""
 
@@ -33,9 +33,9 @@ def write_run_files(folder: Path, ledger: Ledger, report: dict[str, Any], html: 
     _write(folder / "report.html", html)
     _write(folder / "report.md", render_markdown(report))
     for student in rows_of.students(report):
-        final = folder / "students" / str(student["id"]) / "final"
-        if final.is_dir():
-            _write(final / CARD, render_model_card(report, student))
+        home = folder / "students" / str(student["id"])
+        if (home / "final").is_dir():
+            _write(home / CARD, render_model_card(report, student))
     lessons: dict[int, list[dict[str, Any]]] = {}
     for step in ledger.steps("curate"):
         lessons.setdefault(step.cycle, []).extend(

@@ -110,6 +110,8 @@ def write_down(
         save_bottlenecks(model, folder, adapter.width, state)
     else:
         model.save_pretrained(folder, state_dict=state)
+        # PEFT leaves an empty card; the campaign writes one with what it found, once it knows.
+        (folder / "README.md").unlink(missing_ok=True)
     if isinstance(adapter, LoraAdapter) and adapter.quantize is not None:
         # PEFT does not say on which form of the base it was learned.
         (folder / BASE).write_text(json.dumps({"quantize": adapter.quantize}) + "\n", encoding="utf-8")

@@ -167,10 +167,15 @@ def test_what_has_to_be_kept_is_rehearsed_while_anything_of_it_is_right() -> Non
     assert line.reason == "to be kept: no tuition, only rehearsal, so that it stays"
 
 
-def test_what_an_earlier_campaign_taught_weighs_as_what_this_one_teaches() -> None:
+def test_what_an_earlier_campaign_taught_is_rehearsed_as_much_as_stored_lessons_are_read() -> None:
     skills = {"facts": SKILLS["facts"], "old": SkillCard(title="old", role="retention"), "new": SkillCard(title="new")}
     syllabus = plan("ada", 1, skills, known(facts=100, old=80, new=0), CONFIG, kept=("old",))
-    assert (kinds(syllabus, "facts"), kinds(syllabus, "old")) == ({"replay": 83}, {"replay": 250})
+    # Half of the 1,000 lessons that a cycle may teach; its share of the new ones would be 250.
+    assert (kinds(syllabus, "facts"), kinds(syllabus, "old")) == ({"replay": 83}, {"replay": 500})
+    some = CONFIG.model_copy(update={"review": 0.1})
+    assert kinds(plan("ada", 1, skills, known(facts=100, old=80), some, kept=("old",)), "old") == {"replay": 250}
+    off = CONFIG.model_copy(update={"replay": 0.0})
+    assert kinds(plan("ada", 1, skills, known(facts=100, old=80), off, kept=("old",)), "old") == {}
 
 
 def test_a_mastered_stretch_skill_is_not_rehearsed() -> None:
