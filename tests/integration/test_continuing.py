@@ -73,8 +73,9 @@ def taught(folder: Path) -> set[str]:
 
 
 def examined(folder: Path, *, but: str = "add_1") -> set[str]:
-    """Give the fingerprints of all that was examined, without the table."""
-    answers = [it for step in steps(folder, "examine") for it in step.result["answers"]]
+    """Give the fingerprints of all that was examined, without the table, and without what was asked of lessons."""
+    exams = [step.result for step in steps(folder, "examine") if step.result["exam"] != "trained"]
+    answers = [it for exam in exams for it in exam["answers"]]
     return {it["attempt"]["item"]["fingerprint"] for it in answers if it["attempt"]["item"]["skill"] != but}
 
 
