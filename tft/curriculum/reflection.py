@@ -1,8 +1,8 @@
 """Reflection: was the cycle worth keeping, and should there be another?
 
 The gate compares the candidate with the last promoted checkpoint on the same check items. A checkpoint is refused
-if the mean over the taught skills fell, if a skill fell by more than its bound and the paired interval says that this
-is no accident, or if it was taught what the exams ask.
+if the mean over the taught skills fell, if a skill fell by more than its bound and the paired interval leaves no doubt
+about half of that, or if it was taught what the exams ask.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tft.config.cards import SkillCard
 
 _PROGRESS = 0.01
+_SURE = 0.5
+"""Share of the bound that a fall must have passed for sure: a dip that may be an accident costs less than a cycle."""
 _ROUNDING = 1e-9
 """0.95 − 1 is a little less than −0.05."""
 
@@ -87,6 +89,6 @@ def _losses(skills: Sequence[str], evidence: Evidence, most: float) -> dict[str,
             for sitting in (evidence.before, evidence.after)
         )
         change, _, high = paired_difference(before, after)
-        if change < -most - _ROUNDING and high < 0:
+        if change < -most - _ROUNDING and high < -_SURE * most:
             found[skill] = f"{skill} fell by {-change:.1%} (at least {-high:.1%} at 95 %)"
     return found

@@ -77,6 +77,12 @@ def test_mastery_of_all_taught_skills_ends_it() -> None:
     assert decide(check(add=50, sub=50), check(add=89, sub=99), [0.5]).stop is None
 
 
+@pytest.mark.parametrize(("lost", "promoted"), [(6, True), (10, False)])
+def test_half_of_the_bound_must_have_been_passed_for_sure(lost: int, promoted: bool) -> None:
+    # The bound is five points. Six lost of a hundred are 1.1 for sure, ten are 4.2.
+    assert decide(check(add=100 - lost - 10, facts=100), check(add=95, facts=100 - lost)).promoted is promoted
+
+
 def test_mastery_that_was_rolled_back_is_none() -> None:
     decision = decide(check(facts=100, add=95, sub=50), check(facts=50, add=95, sub=95), [0.1, 0.4])
     assert (decision.promoted, decision.stop) == (False, None)
