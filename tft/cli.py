@@ -187,6 +187,34 @@ def compare_runs(run_directories: tuple[str, ...], as_json: bool, page: Path | N
 
 @main.command()
 @click.argument("run_directory", metavar="RUN")
+@click.argument("log", type=click.Path(path_type=Path))
+@click.option("--student", required=True, help="Whose answers the log holds.")
+@click.option("--draft", type=click.Path(path_type=Path), help="Write the campaign that teaches again what drifted.")
+@_JSON
+def watch(run_directory: str, log: Path, student: str, draft: Path | None, as_json: bool) -> None:
+    """Hold the log of a deployed student against its final exam, skill by skill.
+
+    RUN is a run directory, or the name of one below runs/. LOG has a row an answer: prompt, answer and, where somebody
+    said it, a thumb; as JSON lines, CSV or Parquet.
+    """
+    from tft.report.watched import print_watch
+    from tft.watching import draft_campaign, read_log
+    from tft.watching import watch as hold
+
+    folder = _find_run(run_directory)
+    found = hold(folder, read_log(log), student)
+    if as_json:
+        _print_json(found)
+    else:
+        from rich.console import Console
+
+        print_watch(found, Console())
+    if draft is not None:
+        click.echo(f"drafted: {draft_campaign(found, folder, draft)}", err=True)
+
+
+@main.command()
+@click.argument("run_directory", metavar="RUN")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Where; left out, one that is free.")
 def view(run_directory: str, port: int) -> None:
     """Serve a live report card of a run on this machine, until Ctrl-C.

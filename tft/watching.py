@@ -1,0 +1,220 @@
+"""A deployed student, seen in its log: which skills it is asked for, how often it is right, and what has drifted.
+
+Each logged prompt that the curriculum knows is graded as the exams are, and its share of right answers is held against
+the final exam of the student's campaign (Fisher's exact test, corrected by Holm for how many skills there are). Where
+people said what they thought of an answer, that is counted beside it. From what has drifted the next campaign is
+drafted, which continues the run.
+
+Left out on purpose: teaching from the log itself. It holds what people wrote, and nobody here knows whose it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from tft.datafiles import SUFFIXES, read_rows
+from tft.earlier import Earlier
+from tft.errors import Problem, UserError
+from tft.graders import grade_attempts
+from tft.library import Library, load_items
+from tft.records import Item
+from tft.statistics import fisher, holm, independent_difference, wilson_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tft.datafiles import Row
+
+PROMPTS = ("prompt", "question", "input", "query")
+ANSWERS = ("answer", "response", "output", "completion")
+THUMBS = ("thumb", "thumbs", "feedback", "rating", "liked")
+_UP = frozenset({"up", "1", "+1", "true", "yes", "good", "like", "liked", "👍"})
+_DOWN = frozenset({"down", "0", "-1", "false", "no", "bad", "dislike", "disliked", "👎"})
+_SHOWN = 5
+_SURE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """One answer of a deployed student."""
+
+    prompt: str
+    answer: str
+    liked: bool | None
+    """What whoever read it thought of it; None where nothing was said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What was read of a log."""
+
+    rows: tuple[Logged, ...]
+    dropped: dict[str, int]
+    """Rows that could not be read, by reason."""
+
+
+def read_log(path: Path) -> Log:
+    """Read a log: JSON lines, CSV or Parquet, with the usual names for its columns.
+
+    Raises:
+        UserError: if it is not there, or has no column of prompts or of answers.
+    """
+    if not path.is_file() or path.suffix.lower() not in SUFFIXES:
+        remedy = f"name a file that ends in {', '.join(SUFFIXES)}"
+        raise UserError(Problem("is no log that can be read", key="LOG", value=str(path), remedy=remedy))
+    rows = list(read_rows(path))
+    there = list(dict.fromkeys(column for row in rows for column in row.values))
+    folded = {column.strip().casefold(): column for column in reversed(there)}
+    prompt, answer, thumb = (next((folded[it] for it in names if it in folded), None)
+                             for names in (PROMPTS, ANSWERS, THUMBS))  # fmt: skip
+    for names, column in ((PROMPTS, prompt), (ANSWERS, answer)):
+        if column is None:
+            remedy = f"name a column {' or '.join(names)}"
+            listed = ", ".join(there) or "none"
+            raise UserError(Problem(f"has no such column; it has {listed}", key="LOG", value=str(path), remedy=remedy))
+    read: list[Logged] = []
+    dropped: Counter[str] = Counter()
+    for row in rows:
+        found = _read(row, str(prompt), str(answer), thumb)
+        if isinstance(found, str):
+            dropped[found] += 1
+        else:
+            read.append(found)
+    return Log(tuple(read), dict(sorted(dropped.items())))
+
+
+def _read(row: Row, prompt: str, answer: str, thumb: str | None) -> Logged | str:
+    if row.trouble:
+        return row.trouble
+    texts = [row.values.get(prompt), row.values.get(answer)]
+    if not all(isinstance(it, str | int | float) for it in texts):
+        return "not_text"
+    asked, said = (str(it).strip() for it in texts)
+    return Logged(asked, said, _liked(row.values.get(thumb) if thumb else None)) if asked else "empty"
+
+
+def _liked(value: Any) -> bool | None:
+    word = str(value).strip().casefold()
+    return True if word in _UP else False if word in _DOWN else None
+
+
+def watch(run: Path, log: Log, student: str) -> dict[str, Any]:
+    """Hold a log against the final exam of a student.
+
+    Args:
+        run: the directory of its campaign, which must be finished.
+        log: what it answered since.
+        student: its id.
+
+    Returns:
+        Skills with what was seen of each, and whether it has drifted; what the curriculum does not know.
+
+    Raises:
+        UserError: if there is no such student, or the curriculum is gone.
+    """
+    earlier = Earlier(run)
+    if student not in earlier.students:
+        remedy = f"students of this run: {', '.join(earlier.students)}"
+        raise UserError(Problem("is no student of this run", key="--student", value=student, remedy=remedy))
+    config = earlier.setting["config"]
+    card, folder = Library(Path()).curriculum(config["curriculum"])
+    source, grade = load_items((folder / card.items).resolve()), grade_attempts(card.grader)
+    seen: dict[str, list[bool]] = {}
+    liked: dict[str, Counter[bool]] = {}
+    unknown = []
+    for it in log.rows:
+        classified = source.classify(it.prompt)
+        if classified is None:
+            unknown.append(it.prompt)
+            continue
+        skill, level, reference = classified
+        item = Item(skill, level, it.prompt, reference, source.fingerprint(it.prompt), "log")
+        seen.setdefault(skill, []).append(grade(item, it.answer, True).passed)
+        if it.liked is not None:
+            liked.setdefault(skill, Counter())[it.liked] += 1
+    version = earlier.inherited(student).versions[-1]
+    rows = [_row(skill, seen[skill], version.scores.get(skill), liked.get(skill, Counter())) for skill in sorted(seen)]
+    tested = [row for row in rows if row["p"] is not None]
+    for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
+        row["corrected"] = p
+        row["drifted"] = p < _SURE and row["difference"] < 0
+    return {
+        "run": earlier.campaign,
+        "student": student,
+        "checkpoint": version.checkpoint,
+        "rows": len(log.rows),
+        "dropped": log.dropped,
+        "skills": rows,
+        "unknown": {"rows": len(unknown), "examples": list(dict.fromkeys(unknown))[:_SHOWN]},
+        "drifted": [row["skill"] for row in rows if row["drifted"]],
+    }
+
+
+def _row(skill: str, marks: Sequence[bool], exam: Any, liked: Counter[bool]) -> dict[str, Any]:
+    right, n = sum(marks), len(marks)
+    low, high = wilson_interval(right, n)
+    row: dict[str, Any] = {
+        "skill": skill, "score": right / n, "low": low, "high": high, "n": n, "examined": None, "difference": None,
+        "p": None, "corrected": None, "drifted": False, "liked": liked[True], "disliked": liked[False],
+    }  # fmt: skip
+    if exam is not None:
+        before = (exam.right, exam.n)
+        row["examined"] = exam.score
+        row["difference"] = independent_difference(before, (right, n))[0]
+        row["p"] = fisher(before, (right, n))
+    return row
+
+
+def draft_campaign(found: dict[str, Any], run: Path, path: Path) -> Path:
+    """Write the campaign that teaches again what has drifted.
+
+    Args:
+        found: what ``watch`` found.
+        run: the run directory.
+        path: of the config; it may not exist yet.
+
+    Raises:
+        UserError: if nothing has drifted, or the file is there already.
+    """
+    if not found["drifted"]:
+        raise UserError(Problem("nothing has drifted: there is nothing to draft", key="--draft", value=str(path)))
+    if path.exists():
+        raise UserError(Problem("is there already", key="--draft", value=str(path), remedy="name another file"))
+    config = Earlier(run).setting["config"]
+    reasons = [
+        f"# {row['skill']}: {row['score']:.0%} of {row['n']} logged answers are right, "
+        f"{row['examined']:.0%} were in the exam"
+        for row in found["skills"]
+        if row["drifted"]
+    ]
+    values = {
+        "campaign": f"{found['run']}-next",
+        "seed": config["seed"],
+        "continue_from": str(run.resolve()),
+        "tutor": config["tutor"],
+        "students": [{"id": found["student"]}],
+        "curriculum": config["curriculum"],
+        "skills": found["drifted"],
+        "tuition": {"cycles": 2, "lessons": config["tuition"]["lessons"]},
+        "budget": config["budget"],
+    }
+    head = [f"# tft run {path}", f"# Drafted from {found['rows']} logged answers of {found['student']}.", *reasons]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        "\n".join(head) + "\n" + yaml.safe_dump(_without_gaps(values), sort_keys=False, allow_unicode=True), "utf-8"
+    )
+    return path
+
+
+def _without_gaps(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is not set."""
+    return {
+        key: _without_gaps(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }
