@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tft.records import digest_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from tft.config.data import DataCard
@@ -51,6 +51,16 @@ def digest_files(paths: Iterable[Path], root: Path) -> str:
     for path in paths:
         whole.update(f"{path.relative_to(root)} {digest_file(path)}\n".encode(errors="surrogateescape"))
     return whole.hexdigest()
+
+
+def list_columns(rows: Iterable[Row]) -> list[str]:
+    """List the columns of rows, in the order in which they first stand there."""
+    return list(dict.fromkeys(column for row in rows for column in row.values))
+
+
+def fold_columns(columns: Sequence[str]) -> dict[str, str]:
+    """Give columns by their names without case and outer space; the first of two that fold alike."""
+    return {column.strip().casefold(): column for column in reversed(columns)}
 
 
 def read_rows(path: Path) -> Iterator[Row]:

@@ -17,17 +17,14 @@ from tft.lessons import Audited, CurateRequest, audit
 from tft.records import Sitting
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from tft.preparation import Prepared
-    from tft.probing import Prober
+    from tft.probing import Prober, Sit
     from tft.pupil import Pupil
     from tft.records import Checkpoint, Decision, Item, Lesson
     from tft.steps import Steps
-    from tft.student import StudentRef
     from tft.training import TrainRequest
-
-    Sit = Callable[[Pupil, StudentRef, str, int, tuple[Item, ...]], Awaitable[Sitting]]
 
 _SAMPLE = 16
 """Lessons a skill that a candidate is asked again."""

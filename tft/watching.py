@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tft.datafiles import SUFFIXES, read_rows
+from tft.datafiles import SUFFIXES, fold_columns, list_columns, read_rows
 from tft.earlier import Earlier
 from tft.errors import Problem, UserError
 from tft.graders import grade_attempts
 from tft.library import Library, load_items
 from tft.records import Item
-from tft.statistics import fisher, holm, independent_difference, wilson_interval
+from tft.statistics import fisher, holm, wilson_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,8 +68,8 @@ def read_log(path: Path) -> Log:
         remedy = f"name a file that ends in {', '.join(SUFFIXES)}"
         raise UserError(Problem("is no log that can be read", key="LOG", value=str(path), remedy=remedy))
     rows = list(read_rows(path))
-    there = list(dict.fromkeys(column for row in rows for column in row.values))
-    folded = {column.strip().casefold(): column for column in reversed(there)}
+    there = list_columns(rows)
+    folded = fold_columns(there)
     prompt, answer, thumb = (next((folded[it] for it in names if it in folded), None)
                              for names in (PROMPTS, ANSWERS, THUMBS))  # fmt: skip
     for names, column in ((PROMPTS, prompt), (ANSWERS, answer)):
@@ -163,10 +163,9 @@ def _row(skill: str, marks: Sequence[bool], exam: Any, liked: Counter[bool]) -> 
         "p": None, "corrected": None, "drifted": False, "liked": liked[True], "disliked": liked[False],
     }  # fmt: skip
     if exam is not None:
-        before = (exam.right, exam.n)
         row["examined"] = exam.score
-        row["difference"] = independent_difference(before, (right, n))[0]
-        row["p"] = fisher(before, (right, n))
+        row["difference"] = right / n - exam.score
+        row["p"] = fisher((exam.right, exam.n), (right, n))
     return row
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tft.config.suites import ColumnsCard
+from tft.datafiles import fold_columns, list_columns
 from tft.errors import Problem, UserError
 from tft.records import Rejection
 
@@ -78,8 +79,7 @@ def read_questions(rows: Iterable[Row], card: ColumnsCard | None, name: str, *, 
     sound = [it for it in listed if not it.trouble]
     if not sound:
         raise UserError(_nothing_good(name, [reject(name, it.number, it.trouble, it.said) for it in listed]))
-    there = list(dict.fromkeys(column for row in sound for column in row.values))
-    columns = find_columns(there, card or ColumnsCard(), name, open_ended=open_ended)
+    columns = find_columns(list_columns(sound), card or ColumnsCard(), name, open_ended=open_ended)
     asked: dict[Asked, None] = {}
     rejections: list[Rejection] = []
     for row in listed:
@@ -101,7 +101,7 @@ def find_columns(there: Sequence[str], card: ColumnsCard, name: str, *, open_end
     Raises:
         UserError: with the columns there are, and what to write.
     """
-    folded = {column.strip().casefold(): column for column in reversed(there)}
+    folded = fold_columns(there)
     found: dict[str, str | None] = {}
     problems = []
     for part, usual in USUAL.items():
