@@ -1,8 +1,9 @@
 """The shelf: demonstrations by skill, made once and read by every student that needs them.
 
-A shelf grows batch by batch. Under ``methods: auto`` the tutor writes the questions while most of them are new; once it
-repeats itself, the curriculum draws them, and it is paid for answers only. What stands on a shelf does not depend on
-who asked first, so the students of a roster share what the tutor was paid for once.
+A shelf grows batch by batch. Under ``methods: auto`` the tutor writes the questions of the first batch, and of others
+while most of them are new and its budget reaches for all lessons at that price; then the curriculum draws them, and it
+is paid for answers only. What stands on a shelf does not depend on who asked first, so the students of a roster share
+what the tutor was paid for once.
 """
 
 from __future__ import annotations
@@ -84,17 +85,16 @@ class Shelf:
         return Purse(
             tokens=None if left is None else max(0, left),
             prices=prices,
-            scarce=self._is_scarce(prices),
+            scarce=bool(prices) and self._is_scarce(sum(prices.values()) / len(prices)),
             ready={skill: max(0, len(row.lessons) - read.get(skill, 0)) for skill, row in self._rows.items()},
             spent=bool(self.limit),
         )
 
-    def _is_scarce(self, prices: Mapping[str, float]) -> bool:
+    def _is_scarce(self, price: float) -> bool:
+        """Say whether the budget would not pay for all lessons of the campaign, at so many tokens each."""
         budget, tuition = self._prepared.config.budget.tutor_tokens, self._prepared.config.tuition
-        if budget is None or not prices:
-            return False
         taught = sum(skill.role == "taught" for skill in self._prepared.skills.values())
-        return budget < sum(prices.values()) / len(prices) * taught * tuition.lessons * tuition.cycles
+        return budget is not None and budget < price * taught * tuition.lessons * tuition.cycles
 
     async def take(self, skill: str, start: int, count: int) -> list[Lesson]:
         """Take lessons from a place on the shelf of a skill; fewer where the budget or the skill ends.
@@ -143,11 +143,11 @@ class Shelf:
             return
         row.lessons += offered.lessons
         row.batches += 1
-        new = len(offered.lessons) / LESSONS_A_BATCH
-        if self._draws and not row.drawn:
-            row.drawn = new < _REPEATS
-        else:
-            row.exhausted = new < _EXHAUSTED
         self.used += offered.usage
         if offered.lessons:
             row.price = offered.usage.total / len(offered.lessons)
+        new = len(offered.lessons) / LESSONS_A_BATCH
+        if self._draws and not row.drawn:
+            row.drawn = new < _REPEATS or self._is_scarce(row.price or 0.0)
+        else:
+            row.exhausted = new < _EXHAUSTED

@@ -149,6 +149,13 @@ def test_a_tutor_that_repeats_itself_answers_what_the_curriculum_draws(methods: 
     assert [request.drawn for request in steps.asked] == drawn
 
 
+@pytest.mark.parametrize(("tokens", "drawn"), [(29_999, [False, True]), (30_000, [False, False]), (None, [False] * 2)])
+def test_where_tokens_are_scarce_the_curriculum_draws(tokens: int | None, drawn: list[bool]) -> None:
+    steps = FakeSteps()
+    take(make(steps, tokens, methods="auto"), 0, 2 * BATCH)
+    assert [request.drawn for request in steps.asked] == drawn
+
+
 def test_a_skill_is_asked_out_only_when_nothing_can_be_drawn_either() -> None:
     steps = FakeSteps(3, 100, 5)
     shelf = make(steps, methods="auto")

@@ -1,0 +1,360 @@
+"""What tuition is for: the quickstart against uniform demonstrations and TRL's SFTTrainer, same tutor, same students.
+
+    python -m benchmarks run tuition [seeds] [fresh]
+
+For each seed `configs/quickstart.yaml` runs as it ships (in one process), and each of its two students is taught by the
+peer: the tutor shows every one of the five skills equally often, and TRL trains on that for exactly as many answer
+tokens as the campaign trained that student on. *tuned* takes questions drawn from the curriculum, so that the tutor is
+paid for answers alone; *plain* lets the tutor write the questions too. Rate, batch, optimiser and warm-up are those of
+the campaign.
+
+A peer has as many tutor tokens as the campaign had. Where that does not bring a student to 90 %, the tuned one is given
+twice and three times as many; where it does, half. Held out for all: the final exam, the GSM8K steps of `TFT_DATA`, and
+2,000 questions a skill that a student knew before and that nobody taught it. Finished work lies below `runs/tuition`
+and is not done again, unless `fresh` is said; all five seeds take two hours on two cores, a number takes as many.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.results import Row
+from tft.config import CampaignConfig, read_config
+from tft.config.adapters import FullAdapter, LoraAdapter
+from tft.config.campaign import LESSONS_A_BATCH
+from tft.exams.examiner import SitRequest, sit
+from tft.ledger import Ledger
+from tft.lessons import CurateRequest, DemonstrationRequest, curate, demonstrate
+from tft.lessons.items import draw_items
+from tft.library import Library, fingerprint_model, load_items, shipped
+from tft.preparation import Prepared, prepare
+from tft.records import Checkpoint, Curated, Lesson, Offered, Usage, load
+from tft.statistics import paired_difference
+from tft.student import StudentRef
+from tft.training.rates import default_learning_rate
+from tft.tutor import NO_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tft.records import Item
+
+SEEDS = (401, 402, 403, 404, 405)
+CONFIG = shipped() / "configs" / "quickstart.yaml"
+PLACE = Path("runs/tuition")
+TAUGHT = ("add_2", "add_3", "sub_2", "sub_3", "mul_2x1")
+SUITE = "gsm8k_calculator_steps"
+ENOUGH = 0.9
+"""Mean of the five skills that counts as reached."""
+KEPT = 2000
+"""Questions a skill that was known before."""
+KNOWN = 0.9
+"""From which share of right answers a skill counts as known before."""
+MOST = 3
+"""How many times the tokens of the campaign a peer is given at most."""
+
+
+def run(options: list[str]) -> list[Row]:
+    import torch
+
+    torch.set_num_threads(1)
+    if "fresh" in options:
+        shutil.rmtree(PLACE, ignore_errors=True)
+    found: list[dict[str, Any]] = []
+    for seed in SEEDS[: next((int(it) for it in options if it.isdigit()), len(SEEDS))]:
+        found += measure(seed)
+    return [*_summary(found), *(row for it in found for row in _rows(it))]
+
+
+def measure(seed: int) -> list[dict[str, Any]]:
+    """Give what both students of one seed learned, from whom, and what it cost."""
+    campaign = _Campaign(seed)
+    found = []
+    for place, student in enumerate(campaign.prepared.students):
+        told = PLACE / f"seed-{seed}" / f"{student.id}.json"
+        if not told.exists():
+            told.write_text(json.dumps(_compare(campaign, place), indent=1))
+        found.append(json.loads(told.read_text()))
+        print(seed, student.id, {name: round(it["mean"], 3) for name, it in found[-1]["arms"].items()}, flush=True)
+    return found
+
+
+def _compare(campaign: _Campaign, place: int) -> dict[str, Any]:
+    """Measure one student: as it was, as the campaign left it, and as its peers leave it."""
+    student, total = campaign.prepared.students[place], campaign.tokens
+    stages = [(tokens, replace(student, checkpoint_path=it.path, digest=it.digest))
+              for tokens, it in campaign.promoted(student.id)]  # fmt: skip
+    learned = stages[-1][1] if stages else student
+    sets = {"tuned-1": campaign.demonstrations(total, drawn=True), "plain-1": campaign.demonstrations(total)}
+    exam = _Exam(campaign, student, list(sets.values()))
+    arms = {"before": exam.sit(student), "campaign": exam.sit(learned)}
+    curve = [(tokens, _mean(exam.taught(it))) for tokens, it in stages]
+    budget = campaign.trained(student.id)
+    for name, lessons in sets.items():
+        arms[name] = exam.sit(_train_with_trl(campaign, place, lessons, budget, name))
+    reached = [(total, arms["tuned-1"]["mean"])]
+    for times in (0.5,) if reached[0][1] >= ENOUGH else range(2, MOST + 1):
+        lessons = campaign.demonstrations(round(times * total), drawn=True)
+        taught = _train_with_trl(campaign, place, lessons, budget, f"tuned-{times:g}")
+        reached.append((round(times * total), _mean(exam.taught(taught))))
+        if reached[-1][1] >= ENOUGH:
+            break
+    report = next(it for it in campaign.report["students"] if it["id"] == student.id)
+    return {
+        "seed": campaign.seed, "student": student.id, "tokens": total, "trained_tokens": budget, "curve": curve,
+        "reached": sorted(reached), "lessons": {name: len(it) for name, it in sets.items()}, "arms": arms,
+        "self_correction": report["self_correction"], "calibration": report["calibration"],
+    }  # fmt: skip
+
+
+class _Campaign:
+    """The quickstart of one seed, run unless it was, and the tutor's demonstrations beside it."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._folder = PLACE / f"seed-{seed}" / "run"
+        settings = [f"seed={seed}", "cluster=inline", "threads.tutor=1", f"cache={PLACE / f'seed-{seed}' / 'cache'}"]
+        command = [sys.executable, "-m", "tft", "run", str(CONFIG), "--out", str(self._folder)]
+        done = subprocess.run(
+            [*command, *(part for it in settings for part in ("--set", it))],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise SystemExit(f"seed {seed} ended with exit code {done.returncode}:\n{done.stderr[-3000:]}")
+        self.report: dict[str, Any] = json.loads((self._folder / "report.json").read_text())
+        config = read_config(CampaignConfig, CONFIG, settings)
+        self.prepared: Prepared = prepare(config, Library(), self._folder)
+        self.tokens: int = self.report["tutor"]["tokens"]["total"]
+        self._shelves: dict[tuple[str, bool], list[Offered]] = {}
+
+    def promoted(self, student: str) -> list[tuple[int, Checkpoint]]:
+        """Give each checkpoint that was kept, with the tutor tokens that the campaign had used when it was trained."""
+        cycles = next(it for it in self.report["students"] if it["id"] == student)["cycles"]
+        kept = {it["cycle"] for it in cycles if it["promoted"]}
+        ledger, used, found = Ledger(self._folder), Usage(), []
+        for line in (self._folder / "events.jsonl").read_text().splitlines():
+            event = json.loads(line)
+            step = ledger.get(event["key"]) if event["event"] == "step" else None
+            if step is None:
+                continue
+            if step.stage == "train" and step.student == student and step.cycle in kept:
+                made = load(Checkpoint, step.result)
+                path = str(self._folder / "students" / student / f"cycle-{step.cycle}")
+                found.append((used.total, replace(made, path=path)))
+            elif isinstance(step.result, dict) and "usage" in step.result:
+                used += load(Usage, step.result["usage"])
+        ledger.close()
+        return found
+
+    def trained(self, student: str) -> int:
+        """Give the answer tokens that a student was trained on, of checkpoints that were refused too."""
+        return int(next(it for it in self.report["students"] if it["id"] == student)["trained_tokens"])
+
+    def read(self, student: str) -> set[str]:
+        """Give the fingerprints of all that a student was shown or rehearsed."""
+        ledger = Ledger(self._folder)
+        kept = [it for step in ledger.steps("curate", student) for it in load(Curated, step.result).kept]
+        ledger.close()
+        return {lesson.item.fingerprint for lesson in kept}
+
+    def demonstrations(self, tokens: int, *, drawn: bool = False) -> list[Lesson]:
+        """Let the tutor show every skill for the same share of a sum of tokens."""
+        share = tokens // len(TAUGHT)
+        lessons = tuple(lesson for skill in TAUGHT for lesson in self._show(skill, share, drawn))
+        return list(curate(CurateRequest(lessons, self.prepared.curriculum.grader, self.prepared.held_out())).kept)
+
+    def _show(self, skill: str, tokens: int, drawn: bool) -> list[Lesson]:
+        """Take from a shelf what so many tokens pay for; it grows batch by batch, and the tutor is asked once."""
+        batches = self._shelves.setdefault((skill, drawn), [])
+        while sum(it.usage.total for it in batches) < tokens and (not batches or batches[-1].lessons):
+            known = tuple(sorted(lesson.item.question for it in batches for lesson in it.lessons))
+            card = self.prepared.skills[skill]
+            batches.append(demonstrate(
+                DemonstrationRequest(
+                    self.prepared.tutor, self.prepared.items_path, skill, card.title, card.levels,
+                    self.prepared.curriculum.grader.marker, len(batches), LESSONS_A_BATCH, known,
+                    self.prepared.held_out(), self.seed, NO_LIMIT, drawn,
+                )
+            ))  # fmt: skip
+        afforded: list[Lesson] = []
+        for batch in batches:
+            share = min(1.0, tokens / batch.usage.total) if batch.usage.total else 1.0
+            afforded += batch.lessons[: round(share * len(batch.lessons))]
+            tokens -= round(share * batch.usage.total)
+        return afforded
+
+
+class _Exam:
+    """What a student sits whom anybody taught: the same questions for all."""
+
+    def __init__(self, campaign: _Campaign, student: StudentRef, sets: Sequence[Sequence[Lesson]]) -> None:
+        prepared = campaign.prepared
+        self._config = prepared.config
+        self._grader = prepared.curriculum.grader
+        self._taught = tuple(it for it in prepared.splits.items["final"] if it.skill in TAUGHT)
+        (suite,) = (it for _, it in prepared.suites if it.name == SUITE)
+        self._steps = tuple(it for it in suite.items if "covered" in it.groups)
+        final = next(it for it in campaign.report["students"] if it["id"] == student.id)["skills"]
+        taught = campaign.read(student.id) | {it.item.fingerprint for lessons in sets for it in lessons}
+        source = load_items(Path(prepared.items_path))
+        tables = [it for it in prepared.splits.items["final"] if it.skill in prepared.splits.examined_whole]
+        self._kept: list[Item] = [it for it in tables if final[it.skill]["before"]["score"] >= KNOWN]
+        for skill in TAUGHT:
+            if final[skill]["before"]["score"] >= KNOWN:
+                self._kept += draw_items(source, skill, KEPT, taught, f"{campaign.seed} kept")
+
+    def taught(self, student: StudentRef) -> list[bool]:
+        """Let a student answer the final exam of the five skills; give what is right."""
+        return self._sit(student, self._taught)
+
+    def sit(self, student: StudentRef) -> dict[str, Any]:
+        """Let a student answer everything; give what is right, by part and by skill."""
+        taught, kept = self.taught(student), self._sit(student, self._kept)
+        by_skill: dict[str, list[bool]] = {}
+        for item, right in zip(self._kept, kept, strict=True):
+            by_skill.setdefault(item.skill, []).append(right)
+        return {"mean": _mean(taught), "taught": taught, "steps": self._sit(student, self._steps), "kept": by_skill}
+
+    def _sit(self, student: StudentRef, items: Sequence[Item]) -> list[bool]:
+        if not items:
+            return []
+        sat = sit(SitRequest(student, "tuition", tuple(items), self._grader, self._config.exams.max_tokens))
+        return [it.verdict.passed for it in sat.answers]
+
+
+def _train_with_trl(campaign: _Campaign, place: int, lessons: Sequence[Lesson], tokens: int, name: str) -> StudentRef:
+    """Let TRL teach a student so many answer tokens; give it as a plain model."""
+    import peft
+    import torch
+    import transformers
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    from tft.engines.transformers import load_model
+    from tft.training.rows import IGNORED, encode
+
+    student, asked = campaign.prepared.students[place], campaign.prepared.config
+    folder = (PLACE / f"seed-{campaign.seed}" / "peers" / f"{student.id}-{name}").resolve()
+    if not (folder / "done").exists():
+        transformers.set_seed(campaign.seed)
+        model, tokenizer = load_model(student.base_path, training=True)
+        rows = encode(lessons, tokenizer)
+        each = statistics.mean(len(row.tokens) - row.start for row in rows)
+        adapter = student.adapter
+        low_rank = None
+        if isinstance(adapter, LoraAdapter):
+            low_rank = peft.LoraConfig(r=adapter.r, lora_alpha=adapter.alpha, target_modules="all-linear",
+                                       lora_dropout=adapter.dropout, task_type="CAUSAL_LM")  # fmt: skip
+        trainer = SFTTrainer(
+            model=model, processing_class=tokenizer, peft_config=low_rank,
+            train_dataset=Dataset.from_list(
+                [{"input_ids": list(row.tokens), "labels": [IGNORED] * row.start + list(row.tokens[row.start :])}
+                 for row in rows]
+            ),
+            args=SFTConfig(
+                output_dir=str(folder / "trainer"), max_steps=round(tokens / each / asked.training.batch_size),
+                per_device_train_batch_size=asked.training.batch_size, seed=campaign.seed,
+                learning_rate=default_learning_rate(adapter.type, model.config.hidden_size),
+                lr_scheduler_type="cosine", warmup_ratio=asked.training.warmup,
+                weight_decay=asked.training.weight_decay, max_grad_norm=asked.training.max_grad_norm,
+                max_length=None, gradient_checkpointing=False,
+                use_cpu=True, bf16=False, report_to="none", save_strategy="no", logging_steps=100, disable_tqdm=True,
+            ),
+        )  # fmt: skip
+        trainer.train()
+        learned = trainer.model.merge_and_unload() if low_rank is not None else trainer.model
+        with torch.no_grad():
+            learned.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        (folder / "done").touch()
+    return StudentRef(name, str(folder), fingerprint_model(str(folder)), FullAdapter())
+
+
+def _mean(right: Sequence[bool]) -> float:
+    return sum(right) / len(right)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One target of `TARGETS`: how a row of it is called, and what meets it."""
+
+    id: str
+    what: str
+    unit: str
+    target: str
+
+
+LINES = {
+    "L1": _Line("L1", f"tutor tokens to reach {ENOUGH:.0%}, of those the tuned peer takes", "ratio", "<= 0.333"),
+    "L3": _Line("L3", "mean of the five skills, beyond the tuned peer", "share", ">= 0.10"),
+    "L4": _Line("L4", "covered GSM8K steps, beyond the tuned peer", "share", "interval above 0"),
+    "L5": _Line("L5", "worst change of a skill that was known before", "share", ">= -0.02"),
+    "L6": _Line("L6", "self-correction, beyond the first answer", "share", "interval above 0, ECE <= 0.05"),
+}
+
+
+def _rows(found: dict[str, Any]) -> list[Row]:
+    """Say how one student fares by every target."""
+    who, arms = f"{found['seed']}-{found['student']}", found["arms"]
+    ours, peer, plain = arms["campaign"], arms["tuned-1"], arms["plain-1"]
+    mean, low, high = paired_difference(peer["taught"], ours["taught"])
+    note = (f"{peer['mean']:.1%} → {ours['mean']:.1%} ({plain['mean']:.1%} where the tutor writes the questions), from "
+            f"{arms['before']['mean']:.1%}; {found['trained_tokens']:,} answer tokens each")  # fmt: skip
+    rows = [_tokens(found, who), _row("L3", who, mean, low, high, mean >= 0.10, note)]
+    mean, low, high = paired_difference(peer["steps"], ours["steps"])
+    note = f"{_mean(peer['steps']):.1%} → {_mean(ours['steps']):.1%}, n = {len(ours['steps'])}"
+    rows.append(_row("L4", who, mean, low, high, low > 0, note))
+    changes = {skill: paired_difference(arms["before"]["kept"][skill], right) for skill, right in ours["kept"].items()}
+    worst = min(changes, key=lambda it: changes[it][0])
+    lost = {skill: _mean(right) - _mean(arms["before"]["kept"][skill]) for skill, right in peer["kept"].items()}
+    least = min(lost, key=lost.__getitem__)
+    note = f"{worst}, n = {len(ours['kept'][worst])}; the peer: {lost[least]:+.1%} of {least}"
+    rows.append(_row("L5", who, *changes[worst], changes[worst][0] >= -0.02, note))
+    corrected, ece = found["self_correction"], found["calibration"]["ece"]
+    if corrected is not None:
+        it = corrected["change"]
+        note = f"{corrected['first']:.1%} → {corrected['revised']:.1%}, n = {corrected['n']}; ECE {ece:.3f}"
+        rows.append(_row("L6", who, it["value"], it["low"], it["high"], it["low"] > 0 and ece <= 0.05, note))
+    return rows
+
+
+def _tokens(found: dict[str, Any], who: str) -> Row:
+    """Compare where the campaign and the tuned peer first were at 90 %, of the points that were measured."""
+    ours = next((tokens for tokens, mean in found["curve"] if mean >= ENOUGH), None)
+    theirs = next((tokens for tokens, mean in found["reached"] if mean >= ENOUGH), None)
+    told = [f"{name}: " + ", ".join(f"{mean:.1%} for {tokens:,}" for tokens, mean in points)
+            for name, points in (("campaign", found["curve"]), ("peer", found["reached"]))]  # fmt: skip
+    if ours is None:
+        return _row("L1", who, None, None, None, False, "; ".join(told))
+    ratio = ours / (theirs if theirs is not None else found["reached"][-1][0])
+    below = "" if theirs is not None else "at most this, the peer did not get there; "
+    return _row("L1", who, ratio, None, None, ratio <= 1 / 3, below + "; ".join(told))
+
+
+def _row(name: str, who: str, value: float | None, low: float | None, high: float | None, met: bool, note: str) -> Row:
+    line = LINES[name]
+    return Row(f"{name}-{who}", line.what, value, line.unit, low, high, line.target, met, note=note)
+
+
+def _summary(found: Sequence[dict[str, Any]]) -> list[Row]:
+    """Give the mean of each target over all students and seeds, and how many of them meet it."""
+    rows = [row for it in found for row in _rows(it)]
+    summary = []
+    for name, line in LINES.items():
+        members = [row for row in rows if row.id.startswith(f"{name}-")]
+        values = [row.value for row in members if row.value is not None]
+        met = sum(bool(row.met) for row in members)
+        note = f"mean and range; {met} of {len(members)} meet it, {len(members) - len(values)} without a value"
+        if values:
+            summary.append(Row(f"all-{name}", line.what, statistics.mean(values), line.unit, min(values), max(values),
+                               line.target, met == len(members), note=note))  # fmt: skip
+    return summary
