@@ -249,6 +249,7 @@ def _train_with_trl(campaign: _Campaign, place: int, lessons: Sequence[Lesson], 
         model, tokenizer = load_model(student.base_path, training=True)
         rows = encode(lessons, tokenizer)
         each = statistics.mean(len(row.tokens) - row.start for row in rows)
+        steps = round(tokens / each / asked.training.batch_size)
         adapter = student.adapter
         low_rank = None
         if isinstance(adapter, LoraAdapter):
@@ -261,10 +262,10 @@ def _train_with_trl(campaign: _Campaign, place: int, lessons: Sequence[Lesson], 
                  for row in rows]
             ),
             args=SFTConfig(
-                output_dir=str(folder / "trainer"), max_steps=round(tokens / each / asked.training.batch_size),
+                output_dir=str(folder / "trainer"), max_steps=steps,
                 per_device_train_batch_size=asked.training.batch_size, seed=campaign.seed,
                 learning_rate=default_learning_rate(adapter.type, model.config.hidden_size),
-                lr_scheduler_type="cosine", warmup_ratio=asked.training.warmup,
+                lr_scheduler_type="cosine", warmup_steps=round(asked.training.warmup * steps),
                 weight_decay=asked.training.weight_decay, max_grad_norm=asked.training.max_grad_norm,
                 max_length=None, gradient_checkpointing=False,
                 use_cpu=True, bf16=False, report_to="none", save_strategy="no", logging_steps=100, disable_tqdm=True,

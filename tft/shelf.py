@@ -19,7 +19,7 @@ from tft.records import Lesson, Offered, Usage
 from tft.tutor import Allowance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from tft.preparation import Prepared
     from tft.steps import Steps
@@ -39,6 +39,8 @@ class _Row:
     exhausted: bool = False
     price: float | None = None
     """Tokens a lesson, in the last batch that had any."""
+    written: float | None = None
+    """The same, of the last that the tutor wrote the questions of."""
 
 
 class Shelf:
@@ -85,16 +87,23 @@ class Shelf:
         return Purse(
             tokens=None if left is None else max(0, left),
             prices=prices,
-            scarce=bool(prices) and self._is_scarce(sum(prices.values()) / len(prices)),
+            scarce=self._is_scarce([row.written for row in self._rows.values()]),
             ready={skill: max(0, len(row.lessons) - read.get(skill, 0)) for skill, row in self._rows.items()},
             spent=bool(self.limit),
         )
 
-    def _is_scarce(self, price: float) -> bool:
-        """Say whether the budget would not pay for all lessons of the campaign, at so many tokens each."""
+    def _is_scarce(self, written: Collection[float | None]) -> bool:
+        """Say whether the budget would not pay for all lessons of the campaign, if the tutor wrote all questions.
+
+        Args:
+            written: tokens of a lesson whose question the tutor wrote, by skill; None where there is none.
+        """
         budget, tuition = self._prepared.config.budget.tutor_tokens, self._prepared.config.tuition
+        prices = [it for it in written if it is not None]
+        if budget is None or not prices:
+            return False
         taught = sum(skill.role == "taught" for skill in self._prepared.skills.values())
-        return budget is not None and budget < price * taught * tuition.lessons * tuition.cycles
+        return budget < sum(prices) / len(prices) * taught * tuition.lessons * tuition.cycles
 
     async def take(self, skill: str, start: int, count: int) -> list[Lesson]:
         """Take lessons from a place on the shelf of a skill; fewer where the budget or the skill ends.
@@ -146,8 +155,9 @@ class Shelf:
         self.used += offered.usage
         if offered.lessons:
             row.price = offered.usage.total / len(offered.lessons)
+            row.written = row.written if request.drawn else row.price
         new = len(offered.lessons) / LESSONS_A_BATCH
         if self._draws and not row.drawn:
-            row.drawn = new < _REPEATS or self._is_scarce(row.price or 0.0)
+            row.drawn = new < _REPEATS or self._is_scarce([row.written])
         else:
             row.exhausted = new < _EXHAUSTED

@@ -24,7 +24,7 @@ class Purse:
     ready: Mapping[str, int] = field(default_factory=dict)
     """Lessons of a skill that it has not read and somebody has paid for."""
     scarce: bool = False
-    """Whether the budget would not reach if every skill got all its lessons in every cycle."""
+    """Whether the budget would not reach if the tutor wrote all lessons of all skills in every cycle."""
     spent: bool = False
     """Whether the tutor may not be asked at all."""
 
