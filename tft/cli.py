@@ -5,7 +5,6 @@ Commands import what they need when they run, so that ``--help`` answers at once
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import secrets
@@ -172,13 +171,12 @@ def compare_runs(run_directories: tuple[str, ...], as_json: bool, page: Path | N
     from rich.console import Console
 
     from tft.comparison import compare
+    from tft.report import render_comparison
     from tft.report.compared import print_comparison
 
     found = compare([_find_run(name) for name in run_directories])
     if page is not None:
-        recorder = Console(record=True, width=140, file=io.StringIO())
-        print_comparison(found, recorder)
-        page.write_text(recorder.export_html(), encoding="utf-8")
+        page.write_text(render_comparison(found), encoding="utf-8")
     if as_json:
         _print_json(found)
     else:

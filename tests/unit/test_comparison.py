@@ -126,4 +126,4 @@ def test_the_command_prints_json_and_writes_a_page(two: list[Path], tmp_path: Pa
     assert done.exit_code == 0, done.output
     assert json.loads(done.output)["schema"] == 1
     text = page.read_text()
-    assert "+50.0" in text and "<script" not in text and "http" not in text
+    assert "+50.0" in text and "<script" not in text and "://" not in text

@@ -55,8 +55,17 @@ def _across(share: float) -> float:
     return EDGE + min(1.0, max(0.0, share)) * (INTERVAL_WIDTH - 2 * EDGE)
 
 
-def interval_chart(before: Measure | None, after: Measure | None, name: str) -> Markup:
-    """Draw two scores with their intervals on one scale from 0 to 100 %, before above after."""
+def interval_chart(
+    before: Measure | None, after: Measure | None, name: str, sides: Sequence[str] = ("before", "after")
+) -> Markup:
+    """Draw two scores with their intervals on one scale from 0 to 100 %, the first above the second.
+
+    Args:
+        before: the first.
+        after: the second.
+        name: of what was measured.
+        sides: what the two are called.
+    """
     body = [_line(_across(at), 1, _across(at), INTERVAL_HEIGHT - 1, "grid") for at in (0, 0.25, 0.5, 0.75, 1)]
     if before is not None and after is not None:
         body.append(_line(_across(before.score), 9, _across(after.score), 21, "link"))
@@ -66,7 +75,7 @@ def interval_chart(before: Measure | None, after: Measure | None, name: str) -> 
         if measure.low is not None and measure.high is not None:
             body.append(_line(_across(measure.low), y, _across(measure.high), y, f"whisker {kind}"))
         body.append(_dot(_across(measure.score), y, 4, kind))
-    title = f"{name}: before {_said(before)}, after {_said(after)}"
+    title = f"{name}: {sides[0]} {_said(before)}, {sides[1]} {_said(after)}"
     return _svg(INTERVAL_WIDTH, INTERVAL_HEIGHT, "interval", title, "".join(body))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from tft.report import words
+from tft.report import rows, words
 from tft.report.measures import Change, Measure
 from tft.report.terminal import PLAIN, STYLES
 
@@ -31,37 +31,29 @@ def print_comparison(found: dict[str, Any], console: Console) -> None:
         ])  # fmt: skip
     for student in dict.fromkeys(name for it in runs for name in it["students"]):
         _print_scores(console, runs, student)
-    pairs: dict[str, list[dict[str, Any]]] = {}
-    for it in found["comparisons"]:
-        pairs.setdefault(_sides(it), []).append(it)
-    for sides, rows in pairs.items():
-        _print(console, [sides, "by points", "p", "Holm", "items"], [
-            [it["exam"], Text(_changed(it), STYLES[_change(it).direction]), _p(it["p"]), _p(it["corrected"]),
-             "paired" if it["paired"] else "other items"]
-            for it in rows
+    for pair in rows.pairs(found):
+        _print(console, [pair.title, "by points", "p", "Holm", "items"], [
+            [it.exam, Text(_changed(it.change), STYLES[it.change.direction]), words.p_value(it.p),
+             words.p_value(it.corrected), "paired" if it.paired else "other items"]
+            for it in pair.rows
         ])  # fmt: skip
-    note = (
-        "p: McNemar's exact test on paired items, Fisher's on others, a bootstrap for the mean. Holm: corrected for "
-        f"all {len(found['comparisons'])} of them. An interval is 95 %, not corrected, and speaks of other questions, "
-        "not of other seeds."
-    )
-    console.print(Text(_plain(note, console), "dim"))
+    console.print(Text(_plain(words.comparison_note(len(found["comparisons"])), console), "dim"))
 
 
 def _print_scores(console: Console, runs: list[dict[str, Any]], student: str) -> None:
     exams = dict.fromkeys(exam for it in runs for exam in it["students"].get(student, {}).get("exams", ()))
-    rows = []
+    scores = []
     for exam in exams:
         measured = [it["students"].get(student, {}).get("exams", {}).get(exam, {}) for it in runs]
-        rows.append([exam, *(f"{_score(it.get('before'))} → {_score(it.get('after'))}" for it in measured)])
-    _print(console, [f"{student}, %", *(it["run"] for it in runs)], rows)
+        scores.append([exam, *(f"{_score(it.get('before'))} → {_score(it.get('after'))}" for it in measured)])
+    _print(console, [f"{student}, %", *(it["run"] for it in runs)], scores)
 
 
-def _print(console: Console, headings: list[str], rows: list[list[Any]]) -> None:
+def _print(console: Console, headings: list[str], lines: list[list[Any]]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for heading in headings:
         table.add_column(_plain(heading, console), overflow="fold")
-    for row in rows:
+    for row in lines:
         table.add_row(*(Text(_plain(str(cell), console), cell.style if isinstance(cell, Text) else "") for cell in row))
     console.print(table)
     console.print()
@@ -71,27 +63,10 @@ def _plain(text: str, console: Console) -> str:
     return text.translate(PLAIN).encode("ascii", "replace").decode() if console.options.ascii_only else text
 
 
-def _sides(row: dict[str, Any]) -> str:
-    """Name both sides; the run only where there are two."""
-    first, second = row["first"], row["second"]
-    if first["run"] == second["run"]:
-        return f"{second['student']} − {first['student']}"
-    return f"{second['student']}: {second['run']} − {first['run']}"
-
-
 def _score(value: object) -> str:
     measure = Measure.read(value)
     return words.DASH if measure is None else f"{100 * measure.score:.1f}"
 
 
-def _change(row: dict[str, Any]) -> Change:
-    return Change(row["difference"], row["low"], row["high"])
-
-
-def _changed(row: dict[str, Any]) -> str:
-    change = _change(row)
+def _changed(change: Change) -> str:
     return f"{words.MARKS[change.direction]} {words.points(change.value)} ({words.interval(change)})"
-
-
-def _p(value: float) -> str:
-    return "<0.001" if value < 0.001 else f"{value:.3f}"

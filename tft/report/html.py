@@ -1,4 +1,4 @@
-"""The report card as one page that needs nothing else: no server, no network, no script.
+"""The report card, and a comparison of several, as one page that needs nothing else: no server, no network, no script.
 
 The page is laid out in ``templates/``; this module hands it words, rows and charts. Everything that comes
 from the report is escaped, and a content security policy forbids the page to fetch anything.
@@ -70,6 +70,27 @@ def render_html(report: dict[str, Any]) -> str:
     )
 
 
+def render_comparison(found: dict[str, Any]) -> str:
+    """Lay out what ``tft compare`` found as a self-contained page.
+
+    Args:
+        found: what :func:`tft.comparison.compare` gives.
+
+    Returns:
+        The page, as UTF-8 text.
+    """
+    return (
+        _environment()
+        .get_template("compare.html.j2")
+        .render(
+            found=found,
+            title=" and ".join(run["run"] for run in found["runs"]),
+            pairs=rows.pairs(found),
+            note=words.comparison_note(len(found["comparisons"])),
+        )
+    )
+
+
 @cache
 def _environment() -> Environment:
     # Chainable: what an older or interrupted campaign did not record reads as not measured, not as an error.
@@ -87,6 +108,7 @@ def _environment() -> Environment:
         interval=words.interval,
         count=words.count,
         decimal=words.decimal,
+        p_value=words.p_value,
         duration=words.duration,
         stopped=words.stopped,
         listed=words.listed,

@@ -76,6 +76,52 @@ class Belief:
     """Thresholds of the planner on whose side it lies is not known."""
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Two sittings of one exam."""
+
+    exam: str
+    first: Measure | None
+    second: Measure | None
+    change: Change
+    """From the first to the second."""
+    p: float
+    corrected: float
+    """The same, corrected for all that are compared (Holm)."""
+    paired: bool
+    """Whether both answered the same questions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two students side by side: of two runs, or of one."""
+
+    first: str
+    second: str
+    title: str
+    """What is subtracted from what."""
+    rows: tuple[Compared, ...]
+
+
+def pairs(found: dict[str, Any]) -> list[Pair]:
+    """List who is compared with whom in what ``tft compare`` found, in its order."""
+    exams = {(run["run"], name): student["exams"] for run in found["runs"] for name, student in run["students"].items()}
+    grouped: dict[tuple[str, str, str], list[Compared]] = {}
+    for it in found["comparisons"]:
+        one, other = it["first"], it["second"]
+        first, second = (Measure.read(mapping(exams[side["run"], side["student"]].get(it["exam"])).get("after"))
+                         for side in (one, other))  # fmt: skip
+        change = Change(it["difference"], it["low"], it["high"])
+        row = Compared(it["exam"], first, second, change, it["p"], it["corrected"], it["paired"])
+        # The run is named only where there are two.
+        if one["run"] == other["run"]:
+            names = one["student"], other["student"], f"{other['student']} − {one['student']}"
+        else:
+            names = one["run"], other["run"], f"{other['student']}: {other['run']} − {one['run']}"
+        grouped.setdefault(names, []).append(row)
+    return [Pair(*names, tuple(them)) for names, them in grouped.items()]
+
+
 def skills(report: dict[str, Any]) -> list[dict[str, Any]]:
     """List the skills of the campaign, role by role, each in the order of the curriculum."""
     known = [mapping(skill) for skill in report.get("skills") or []]

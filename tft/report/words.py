@@ -87,6 +87,24 @@ def count(value: object) -> str:
     return DASH if found is None else f"{round(found):,}"
 
 
+def p_value(value: float) -> str:
+    """Write a p-value.
+
+    >>> p_value(0.0421), p_value(0.00002)
+    ('0.042', '<0.001')
+    """
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def comparison_note(comparisons: int) -> str:
+    """Say what the tests of a comparison are, and what they do not say."""
+    return (
+        "p: McNemar's exact test on paired items, Fisher's on others, a bootstrap for the mean. Holm: corrected for "
+        f"all {comparisons} of them. An interval is 95 %, not corrected, and speaks of other questions, not of other "
+        "seeds."
+    )
+
+
 def decimal(value: object, digits: int = 3) -> str:
     """Write a plain decimal number."""
     found = number(value)
