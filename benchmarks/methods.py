@@ -24,11 +24,15 @@ from benchmarks.results import Row
 from tft.config.adapters import (
     AnyAdapter,
     BottleneckAdapter,
+    ClassifierTask,
     FullAdapter,
+    HeadAdapter,
     LoraAdapter,
     PeftAdapter,
     PrefixAdapter,
     PromptAdapter,
+    RegressorTask,
+    RewardTask,
 )
 from tft.config.campaign import LESSONS_A_BATCH, CampaignConfig
 from tft.config.training import ObjectivesConfig, TrainingConfig
@@ -49,12 +53,13 @@ from tft.library import Library
 from tft.preparation import prepare
 from tft.statistics import paired_difference
 from tft.student.models import open_student
+from tft.student.saved import REWARD_KEY, read_reward_model
 from tft.training import TrainRequest, train
 from tft.tutor import NO_LIMIT
 
 if TYPE_CHECKING:
     from tft.preparation import Prepared
-    from tft.records import Lesson, Sitting
+    from tft.records import Checkpoint, Lesson, Sitting
     from tft.student import StudentRef
 
 SKILL = "sub_2"
@@ -124,7 +129,23 @@ def cells() -> list[Cell]:
         made.append(Cell(f"supervised/{name}", adapter, "demonstration", {}, {"epochs": epochs}, rate))
         feedback = {"feedback": {**OPD, "epochs": min(10, max(3, epochs // 2))}}
         made.append(Cell(f"distillation-reverse_kl/{name}", adapter, "feedback", feedback, {}, rate))
+    rewarded = {"practice": {"type": "grpo", "reward": str(_folder("reward/full"))}}
+    for body in (FULL, LORA):
+        reward, labels, numbers = (
+            HeadAdapter(task=task, body=body) for task in (RewardTask(), ClassifierTask(), RegressorTask())
+        )
+        made += [
+            Cell(f"reward/{body.type}", reward, "preference", {}, {"epochs": 5}, None, "halfway"),
+            Cell(f"classification/{body.type}", labels, "demonstration", {}, {"epochs": 30}),
+            Cell(f"regression/{body.type}", numbers, "demonstration", {}, {"epochs": 30}),
+            Cell(f"grpo-rewarded/{body.type}", body, "practice", rewarded, PRACTICE, None, "halfway"),
+        ]
     return made
+
+
+def _folder(cell: str) -> Path:
+    """Say where the student of a cell lies."""
+    return (PLACE / "students" / cell.replace("/", "-")).resolve()
 
 
 def run(options: list[str]) -> list[Row]:
@@ -166,17 +187,21 @@ class _Desk:
         lessons = self._made(cell.kind, cell.before)[:LESSONS]
         before, cross_before = self._examine(student)
         start = time.perf_counter()
-        learned, steps = self._train(student, lessons, cell)
+        learned, checkpoint = self._train(student, lessons, cell)
         seconds = time.perf_counter() - start
         after, cross = self._examine(learned)
         marks = [[answer.verdict.passed for answer in sitting.answers] for sitting in (before, after)]
         change, low, high = paired_difference(*marks)
         right = [sum(them) / len(them) for them in marks]
-        learns = low > 0 or cross < cross_before - 0.02
-        note = (
-            f"right {right[0]:.1%} → {right[1]:.1%}; answer cross-entropy {cross_before:.3f} → {cross:.3f}; "
-            f"{len(lessons)} lessons, {steps} steps, {seconds:.0f} s"
-        )
+        learns = low > 0 or (cross is not None and cross_before is not None and cross < cross_before - 0.02)
+        told = f"right {right[0]:.1%} → {right[1]:.1%}"
+        if cross is not None:
+            told += f"; answer cross-entropy {cross_before:.3f} → {cross:.3f}"
+        for name in ("preferred", "reward", "graded"):
+            if name in checkpoint.measures:
+                first, last = checkpoint.measures[name]
+                told += f"; {name} {first:.2f} → {last:.2f}"
+        note = f"{told}; {len(lessons)} lessons, {checkpoint.steps} steps, {seconds:.0f} s"
         return Row(cell.name, f"gain in right answers, {SKILL}, n = {len(self._exam)}", change, "share", low, high,
                    "learns, within 90 s", learns and seconds <= 90, note=note)  # fmt: skip
 
@@ -193,17 +218,25 @@ class _Desk:
             )  # fmt: skip
         return replace(self._students[name], adapter=adapter)
 
-    def _train(self, student: StudentRef, lessons: tuple[Lesson, ...], cell: Cell) -> tuple[StudentRef, int]:
+    def _train(self, student: StudentRef, lessons: tuple[Lesson, ...], cell: Cell) -> tuple[StudentRef, Checkpoint]:
         config = TrainingConfig(**cell.training, objectives=ObjectivesConfig.model_validate(cell.objectives))
-        folder = (PLACE / "students" / cell.name.replace("/", "-")).resolve()
+        folder = _folder(cell.name)
+        judge = config.objectives.reward_model
+        rewards = None if judge is None else read_reward_model(Path(judge.model), REWARD_KEY)
         request = TrainRequest(
-            student, lessons, config, cell.learning_rate, 1.0, 5, str(folder), 48, self._grader, self._prepared.tutor
-        )
+            student, lessons, config, cell.learning_rate, 1.0, 5, str(folder), 48, self._grader, self._prepared.tutor,
+            reward=rewards,
+        )  # fmt: skip
         checkpoint = train(request)
-        return replace(student, checkpoint_path=str(folder), digest=checkpoint.digest), checkpoint.steps
+        return replace(student, checkpoint_path=str(folder), digest=checkpoint.digest), checkpoint
 
-    def _examine(self, student: StudentRef) -> tuple[Sitting, float]:
-        """Give its answers to the held-out questions, and its cross-entropy on the tutor's right answers to them."""
+    def _examine(self, student: StudentRef) -> tuple[Sitting, float | None]:
+        """Give its answers to the held-out questions, and its cross-entropy on the tutor's right answers to them.
+
+        A student that is read instead of writing has none.
+        """
+        if isinstance(student.adapter, HeadAdapter):
+            return sit(SitRequest(student, "final", self._exam, self._grader, 48)), None
         name = student.digest or student.base
         if name not in self._sat:
             sitting = sit(SitRequest(student, "final", self._exam, self._grader, 48))

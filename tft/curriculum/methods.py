@@ -1,9 +1,10 @@
 """Which way of teaching a skill needs, from what is known of the student's command of it.
 
 Nothing right yet: it is shown how. Some right: it is shown more, the tutor criticises its own mistakes, and it learns
-from what it gets right itself. Often right: the tutor is spared, and it learns from itself alone. Where the tutor's
-budget is spent, what was written for other students can still be shown. A user may pin one way for everything:
-feedback, preferences and practice are taken that way.
+from what it gets right itself. Often right: the tutor is spared, and it learns from itself alone, unless tokens are
+shared out by what they gain: what weaker skills leave of them then shows it more. Where the tutor's budget is spent,
+what was written for other students can still be shown. A user may pin one way for everything: feedback, preferences
+and practice are taken that way.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def choose_methods(
     tutor: bool = True,
     judged: bool = False,
     only: LessonKind | None = None,
+    shared_out: bool = False,
 ) -> list[Tuition]:
     """Choose how a skill is taught in one cycle, with the reason of each line.
 
@@ -52,6 +54,7 @@ def choose_methods(
         tutor: whether the tutor may be asked; not where its budget is spent.
         judged: whether the tutor's judge tells answers apart, because no grader can.
         only: the one kind that the student can learn from; None for one that can learn from all.
+        shared_out: whether the tutor's tokens are few and go where they gain most, so that it need not rest.
     """
     score = known.score if known is not None else 0.0
     evidence = f"{known.right} of {known.n} right" if known is not None else "never asked"
@@ -76,5 +79,11 @@ def choose_methods(
     elif judged and tutor:
         kinds["preference"] = (lessons, "often right, and no grader can say what is better: the judge does")
     else:
-        kinds["self_training"] = (lessons, "often right, so its own right answers teach it, and the tutor rests")
+        if shared_out and tutor:
+            kinds["demonstration"] = (
+                lessons,
+                "often right, so it is shown more with what weaker skills leave of tokens",
+            )
+        rests = "" if "demonstration" in kinds else ", and the tutor rests"
+        kinds["self_training"] = (lessons, f"often right, so its own right answers teach it{rests}")
     return [Tuition(skill, kind, count, f"{evidence}: {reason}") for kind, (count, reason) in kinds.items() if count]

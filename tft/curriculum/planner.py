@@ -58,8 +58,9 @@ def plan(standing: Standing, skills: Mapping[str, SkillCard], config: TuitionCon
             else:
                 taught.append(name)
                 tuition += choose_methods(
-                    name, known.get(name), config, roll_backs, tutor=not purse.spent, judged=standing.judged, only=only
-                )
+                    name, known.get(name), config, roll_backs, tutor=not purse.spent, judged=standing.judged, only=only,
+                    shared_out=purse.scarce,
+                )  # fmt: skip
                 tuition += [line for line in standing.material if line.skill == name]
     tuition += [line for line in standing.material if line.skill not in skills]
     if config.methods == "auto" and not purse.spent:

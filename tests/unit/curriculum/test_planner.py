@@ -104,6 +104,14 @@ def test_the_more_is_right_the_less_the_tutor_is_asked() -> None:
     assert next(line.reason for line in never.tuition if line.skill == "short").startswith("never asked")
 
 
+def test_a_tutor_whose_tokens_are_shared_out_need_not_rest() -> None:
+    purse = Purse(tokens=1e6, prices={"short": 10.0}, scarce=True)
+    found = plan("ada", 2, SKILLS, known(facts=100, short=60), CONFIG, purse=purse)
+    assert kinds(found, "short") == {"demonstration": 800, "self_training": 800}
+    few = plan("ada", 2, SKILLS, known(facts=100, short=60), CONFIG, purse=Purse(100.0, {"short": 10.0}, scarce=True))
+    assert kinds(few, "short") == {"demonstration": 10, "self_training": 800}
+
+
 def test_where_only_a_judge_can_say_what_is_better_it_is_asked() -> None:
     judged = {
         score: kinds(plan("ada", 1, SKILLS, known(facts=100, short=score), CONFIG, judged=True), "short")
