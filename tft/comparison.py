@@ -17,7 +17,15 @@ from tft.errors import Problem, UserError
 from tft.ledger import Ledger
 from tft.report import build_report, final_answers
 from tft.report.rows import flatten
-from tft.statistics import fisher, holm, independent_difference, mcnemar, mean_difference, paired_difference
+from tft.statistics import (
+    fisher,
+    holm,
+    independent_difference,
+    mcnemar,
+    mean_difference,
+    paired_difference,
+    wilson_interval,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -109,32 +117,43 @@ def _pairs(runs: Sequence[_Run]) -> Iterator[tuple[_Side, _Side]]:
 
 def _compare(first: _Side, second: _Side) -> Iterator[dict[str, Any]]:
     """Compare two students on every exam that both have sat, and on the mean of what both were to be taught."""
-    who = {"first": _name(first), "second": _name(second)}
+    who = (_name(first), _name(second))
     paired: list[tuple[list[bool], list[bool]]] = []
     taught = first.run.taught() & second.run.taught()
     for exam in (exam for exam in first.answers if exam in second.answers):
         one, other = first.answers[exam], second.answers[exam]
+        sat = _score(one), _score(other)
         if one.keys() == other.keys():
             pair = (list(one.values()), [other[question] for question in one])
-            row = _row(exam, *paired_difference(*pair), mcnemar(*pair), (one, other))
             paired += [pair] if exam in taught else []
+            yield _row(who, exam, sat, *paired_difference(*pair), mcnemar(*pair), paired=True)
         else:
             counts = (sum(one.values()), len(one)), (sum(other.values()), len(other))
-            row = _row(exam, *independent_difference(*counts), fisher(*counts), (one, other))
-        yield {**who, **row, "paired": one.keys() == other.keys()}
+            yield _row(who, exam, sat, *independent_difference(*counts), fisher(*counts), paired=False)
     if len(paired) > 1 and len(paired) == len(taught):
-        yield {**who, **_row(MEAN, *mean_difference(paired), None), "paired": True}
+        means = [{"score": sum(sum(pair[side]) / len(pair[side]) for pair in paired) / len(paired)} for side in (0, 1)]
+        yield _row(who, MEAN, means, *mean_difference(paired), paired=True)
 
 
 def _name(side: _Side) -> dict[str, str]:
     return {"run": side.run.label, "student": side.student}
 
 
+def _score(answers: Answers) -> dict[str, Any]:
+    """Score an exam; a question that it asks more than once counts once, because it is one pair."""
+    right, n = sum(answers.values()), len(answers)
+    low, high = wilson_interval(right, n)
+    return {"score": right / n, "low": low, "high": high, "n": n}
+
+
 def _row(
-    exam: str, value: float, low: float, high: float, p: float, both: tuple[Answers, Answers] | None
-) -> dict[str, Any]:
-    sizes = None if both is None else [len(answers) for answers in both]
-    return {"exam": exam, "difference": value, "low": low, "high": high, "p": p, "n": sizes}
+    who: tuple[dict[str, str], dict[str, str]], exam: str, sat: Sequence[dict[str, Any]], value: float, low: float,
+    high: float, p: float, *, paired: bool,
+) -> dict[str, Any]:  # fmt: skip
+    return {
+        "first": {**who[0], **sat[0]}, "second": {**who[1], **sat[1]}, "exam": exam, "difference": value, "low": low,
+        "high": high, "p": p, "paired": paired,
+    }  # fmt: skip
 
 
 def _cost(run: _Run) -> dict[str, Any]:

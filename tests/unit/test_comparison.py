@@ -58,12 +58,17 @@ def two(tmp_path: Path) -> list[Path]:
     ]
 
 
+def sizes(row: dict[str, Any]) -> list[int]:
+    return [row[side]["n"] for side in ("first", "second")]
+
+
 def test_the_same_items_are_paired_and_others_are_not(two: list[Path]) -> None:
     found = rows(compare(two))
     assert (found["add"]["difference"], found["add"]["p"], found["add"]["paired"]) == (0.5, 2 / 256, True)
-    assert (found["sub"]["p"], found["sub"]["n"]) == (1.0, [16, 16])
-    assert (found["mul"]["p"], found["mul"]["paired"], found["mul"]["n"]) == (pytest.approx(2 / 5), False, [2, 3])
+    assert (found["sub"]["p"], sizes(found["sub"])) == (1.0, [16, 16])
+    assert (found["mul"]["p"], found["mul"]["paired"], sizes(found["mul"])) == (pytest.approx(2 / 5), False, [2, 3])
     assert (found[MEAN]["difference"], found[MEAN]["paired"]) == (0.25, True)
+    assert [found[MEAN][side]["score"] for side in ("first", "second")] == [0.75, 1.0]
 
 
 def test_all_comparisons_are_corrected_together(two: list[Path]) -> None:

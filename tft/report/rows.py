@@ -105,14 +105,13 @@ class Pair:
 
 def pairs(found: dict[str, Any]) -> list[Pair]:
     """List who is compared with whom in what ``tft compare`` found, in its order."""
-    exams = {(run["run"], name): student["exams"] for run in found["runs"] for name, student in run["students"].items()}
     grouped: dict[tuple[str, str, str], list[Compared]] = {}
     for it in found["comparisons"]:
         one, other = it["first"], it["second"]
-        first, second = (Measure.read(mapping(exams[side["run"], side["student"]].get(it["exam"])).get("after"))
-                         for side in (one, other))  # fmt: skip
         change = Change(it["difference"], it["low"], it["high"])
-        row = Compared(it["exam"], first, second, change, it["p"], it["corrected"], it["paired"])
+        row = Compared(
+            it["exam"], Measure.read(one), Measure.read(other), change, it["p"], it["corrected"], it["paired"]
+        )
         # The run is named only where there are two.
         if one["run"] == other["run"]:
             names = one["student"], other["student"], f"{other['student']} − {one['student']}"

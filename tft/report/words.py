@@ -101,7 +101,7 @@ def comparison_note(comparisons: int) -> str:
     return (
         "p: McNemar's exact test on paired items, Fisher's on others, a bootstrap for the mean. Holm: corrected for "
         f"all {comparisons} of them. An interval is 95 %, not corrected, and speaks of other questions, not of other "
-        "seeds."
+        "seeds. A question that an exam asks more than once counts once."
     )
 
 
