@@ -109,7 +109,7 @@ def test_every_remedy_takes_less() -> None:
     assert sizes == sorted(sizes) and sizes[0] == sizes[1] and len(set(sizes)) == 4
 
 
-@pytest.mark.parametrize("name", ["full-again"])
+@pytest.mark.parametrize("name", ["full-again", "practice"])
 def test_the_estimate_is_near_what_was_measured(name: str) -> None:
     # python -m benchmarks run memory measures many more.
     (row,) = benchmark.run([name])

@@ -74,6 +74,8 @@ class _GoingOn:
         self._model = model
         self._ids, self._mask, self._positions = ids, mask, positions
         self._cache = cache or DynamicCache(config=model.config)
+        # By an index, because a slice is a view of all states: for each row of it a CPU copies the frozen output head.
+        self._last = ids.new_tensor([-1])
 
     def next(self) -> torch.Tensor:
         """Give the logits of the next token; [B, V]."""
@@ -83,7 +85,7 @@ class _GoingOn:
             position_ids=self._positions,
             past_key_values=self._cache,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=self._last,
         ).logits
         return logits[:, -1]
 
