@@ -162,10 +162,13 @@ def test_a_spent_tutor_is_asked_for_nothing(method: str) -> None:
 
 
 def test_rehearsal_takes_its_share_of_all_rows() -> None:
-    # 1000 new lessons and a quarter of all rows: 333 rows; a skill of the curriculum weighs as much as three others.
-    syllabus = make(facts=100, short=95, long=0)
+    # 1000 new lessons and a quarter of all rows: 333 rows; a skill of the curriculum weighs as much as three others,
+    # and has as many rows at least as it would have if it had been taught and were reviewed.
+    config = CONFIG.model_copy(update={"review": 0.1})
+    syllabus = make(config, facts=100, short=95, long=0)
     assert kinds(syllabus, "facts") == {"replay": 83}
     assert kinds(syllabus, "short") == {"replay": 250}
+    assert kinds(make(facts=100, short=95, long=0), "short") == {"replay": 500}
 
 
 def test_what_has_to_be_kept_is_rehearsed_while_anything_of_it_is_right() -> None:

@@ -77,10 +77,14 @@ def test_mastery_of_all_taught_skills_ends_it() -> None:
     assert decide(check(add=50, sub=50), check(add=89, sub=99), [0.5]).stop is None
 
 
-@pytest.mark.parametrize(("lost", "promoted"), [(6, True), (10, False)])
-def test_half_of_the_bound_must_have_been_passed_for_sure(lost: int, promoted: bool) -> None:
-    # The bound is five points. Six lost of a hundred are 1.1 for sure, ten are 4.2.
-    assert decide(check(add=100 - lost - 10, facts=100), check(add=95, facts=100 - lost)).promoted is promoted
+@pytest.mark.parametrize(("cycle", "lost", "promoted"), [
+    (1, 8, True), (1, 10, False),   # at 97.5 %
+    (2, 10, True), (2, 12, False),  # at 99.2 %
+    (9, 12, True), (9, 17, False),  # at 99.94 %: the same items, for the ninth time
+])  # fmt: skip
+def test_half_of_the_bound_must_have_been_passed_for_sure(cycle: int, lost: int, promoted: bool) -> None:
+    before, after = check(add=100 - lost - 10, facts=100), check(add=95, facts=100 - lost)
+    assert decide(before, after, [0.0] * cycle).promoted is promoted
 
 
 def test_mastery_that_was_rolled_back_is_none() -> None:
