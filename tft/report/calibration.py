@@ -11,29 +11,48 @@ from typing import TYPE_CHECKING, Any
 from tft.statistics import expected_calibration_error, wilson_interval
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tft.records import Sitting
 
 SHARES = (1.0, 0.9, 0.75, 0.5)
 """Shares of questions that are answered, the surest first; the others are left unanswered."""
 
 
-def calibrate(sitting: Sitting | None) -> dict[str, Any]:
+def calibrate(sitting: Sitting | None, roles: Mapping[str, str]) -> dict[str, Any]:
     """Measure calibration on one exam; null where no answer has a confidence.
 
+    ``by_role`` parts it by the role of the skills: who was never taught a skill is often sure of it, and wrong.
     ``abstention`` says how many of the answers are right if only a share of the questions is answered, those it is
     surest of (selective prediction: El-Yaniv and Wiener 2010), and from which confidence on it answers then.
+
+    Args:
+        sitting: the exam.
+        roles: of the skills, by name.
     """
-    answers = [(it.attempt.confidence, it.verdict.passed) for it in (sitting.answers if sitting else ())]
-    sure = [(confidence, passed) for confidence, passed in answers if confidence is not None]
-    if not sure:
-        return {"ece": None, "base_rate": None, "n": 0, "abstention": []}
-    confidences, right = [it for it, _ in sure], [it for _, it in sure]
+    sure: list[tuple[float, bool]] = []
+    parts: dict[str, list[tuple[float, bool]]] = {}
+    for it in sitting.answers if sitting else ():
+        if it.attempt.confidence is not None:
+            sure.append((it.attempt.confidence, it.verdict.passed))
+            parts.setdefault(roles.get(it.attempt.item.skill, "taught"), []).append(sure[-1])
     ranked = sorted(sure, key=lambda it: -it[0])
     return {
+        **_measure(sure),
+        "by_role": {role: _measure(part) for role, part in parts.items()},
+        "abstention": [_answered(ranked[: max(1, round(share * len(ranked)))], share) for share in SHARES if ranked],
+    }
+
+
+def _measure(sure: list[tuple[float, bool]]) -> dict[str, Any]:
+    if not sure:
+        return {"ece": None, "confidence": None, "base_rate": None, "n": 0}
+    confidences, right = [it for it, _ in sure], [it for _, it in sure]
+    return {
         "ece": expected_calibration_error(confidences, right),
+        "confidence": sum(confidences) / len(confidences),
         "base_rate": sum(right) / len(right),
         "n": len(right),
-        "abstention": [_answered(ranked[: max(1, round(share * len(ranked)))], share) for share in SHARES],
     }
 
 

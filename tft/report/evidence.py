@@ -147,7 +147,7 @@ class _Student:
             },
             "whole": {suite["name"]: self._whole(suite) for suite in self._setting["suites"]},
             "retention": {"worst_drop": _worst_drop(skills)},
-            "calibration": calibrate(after),
+            "calibration": calibrate(after, {it["name"]: it["role"] for it in self._setting["skills"]}),
             "self_correction": self._self_correction(after),
             "lessons": {
                 **{kind: kinds[kind] for kind in _COUNTED},
