@@ -29,6 +29,7 @@ from tft.records import (
     Version,
     load,
 )
+from tft.report.audit import audit_lessons
 from tft.report.calibration import calibrate
 from tft.report.lineage import describe_lessons
 from tft.report.material import describe_material
@@ -94,6 +95,7 @@ def build_report(ledger: Ledger) -> dict[str, Any]:
         "environment": setting["environment"],
         "sources": _sources(setting),
         "lineage": describe_lessons(ledger, setting),
+        "audit": audit_lessons(ledger, students),
     }
 
 

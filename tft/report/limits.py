@@ -16,6 +16,7 @@ def limits(report: dict[str, Any]) -> list[str]:
     return [
         *_lost(report),
         *_trusted(report),
+        *_audited(report),
         *_stretch(report),
         *_whole(report),
         *_unmeasured(report),
@@ -66,6 +67,21 @@ def _trusted(report: dict[str, Any]) -> list[str]:
             f"{words.listed(unexamined)} {verb} taught from files and not examined: the curriculum has no items."
         )
     return found
+
+
+def _audited(report: dict[str, Any]) -> list[str]:
+    """Tell of what looks private among the lessons, and of pairs and exams that lean to one side."""
+    audit = mapping(report.get("audit"))
+    found = [
+        f"{words.plural(int(it['lessons']), 'lesson')} of {it['skill']} and perhaps others hold what looks like a "
+        f"{it['kind']}, such as lesson {it['example']}."
+        for it in mapping(audit.get("privacy")).get("found") or []
+    ]
+    return found + [
+        f"{words.percent(it['value'])} {it['what']}."
+        for it in audit.get("bias") or []
+        if it["leans"] and it["low"] is not None
+    ]
 
 
 def _stretch(report: dict[str, Any]) -> list[str]:

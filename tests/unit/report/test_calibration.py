@@ -51,4 +51,9 @@ def test_what_was_never_taught_is_told_apart() -> None:
     stretch = [replace(it, attempt=replace(it.attempt, item=make_item("1234+1"))) for it in other.answers]
     found = calibrate(Sitting("final", (*one.answers, *stretch)), {"add_1": "retention", "add_4": "stretch"})
     assert found["by_role"]["retention"]["ece"] < 0.2 < 0.4 < found["ece"]
-    assert found["by_role"]["stretch"] == {"ece": pytest.approx(0.8), "confidence": pytest.approx(0.8), "base_rate": 0.0, "n": 10}
+    assert found["by_role"]["stretch"] == {
+        "ece": pytest.approx(0.8),
+        "confidence": pytest.approx(0.8),
+        "base_rate": 0.0,
+        "n": 10,
+    }
