@@ -14,7 +14,6 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from tft.lessons.judgements import JUDGE
-from tft.records import Curated, load
 from tft.statistics import wilson_interval
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from tft.ledger import Ledger
     from tft.records import Lesson
+    from tft.report.taught import Taught
 
 _BETWEEN = "\0"
 """Stands between texts that are searched at once; no pattern reaches across it."""
@@ -72,20 +72,19 @@ _LOOKED_FOR: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
 )
 
 
-def audit_lessons(ledger: Ledger, students: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def audit_lessons(ledger: Ledger, taught: Iterable[Taught], students: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Search all lessons that were taught, and measure in which ways they and the exams lean.
 
     Args:
         ledger: of the run.
+        taught: all that was curated.
         students: their parts of the report.
 
     Returns:
         ``privacy`` with what was looked for and where it was found, and ``bias`` with shares and their intervals.
     """
-    lessons: dict[str, Lesson] = {}
+    lessons = {lesson.id: lesson for it in taught for lesson in it.curated.kept}
     turned = 0
-    for step in ledger.steps("curate"):
-        lessons |= {lesson.id: lesson for lesson in load(Curated, step.result).kept}
     for step in ledger.steps("judge"):
         turned += sum(it["reason"] == _TURNED for it in step.result["rejections"])
     return {

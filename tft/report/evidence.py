@@ -16,7 +16,6 @@ from tft.records import (
     Answered,
     Beliefs,
     Checkpoint,
-    Curated,
     Decision,
     Inherited,
     Lesson,
@@ -33,12 +32,14 @@ from tft.report.audit import audit_lessons
 from tft.report.calibration import calibrate
 from tft.report.lineage import describe_lessons
 from tft.report.material import describe_material
+from tft.report.taught import read_taught
 from tft.statistics import paired_difference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tft.ledger import Ledger
+    from tft.report.taught import Taught
 
 _EXAMPLES_A_SKILL = 2
 _COUNTED: tuple[LessonKind, ...] = (
@@ -57,7 +58,8 @@ _STAGES = {
 def build_report(ledger: Ledger) -> dict[str, Any]:
     """Build the report of a run from its ledger; see the design for its keys."""
     setting = ledger.fact("setting")
-    students = [_Student(ledger, setting, it).report() for it in setting["config"]["students"]]
+    taught = read_taught(ledger)
+    students = [_Student(ledger, setting, it, taught).report() for it in setting["config"]["students"]]
     usage = sum((offered.usage for offered in _offers(ledger, *_TUTORED)), Usage())
     usage += sum((load(Checkpoint, step.result).usage for step in ledger.steps("train")), Usage())
     busy = ledger.busy_seconds()
@@ -84,9 +86,9 @@ def build_report(ledger: Ledger) -> dict[str, Any]:
         },
         "skills": setting["skills"],
         "students": students,
-        "curation": _curation(ledger),
+        "curation": _curation(ledger, taught),
         "material": list(describe_material(ledger, setting)),
-        "examples": [example for it in setting["config"]["students"] for example in _examples(ledger, it["id"])],
+        "examples": [example for it in setting["config"]["students"] for example in _examples(taught, it["id"])],
         "time": {
             **{name: sum(busy.get(stage, 0.0) for stage in stages) for name, stages in _STAGES.items()},
             "orchestrate": ledger.fact("orchestrate"),
@@ -94,15 +96,17 @@ def build_report(ledger: Ledger) -> dict[str, Any]:
         "config": setting["config"],
         "environment": setting["environment"],
         "sources": _sources(setting),
-        "lineage": describe_lessons(ledger, setting),
-        "audit": audit_lessons(ledger, students),
+        "lineage": describe_lessons(taught, setting),
+        "audit": audit_lessons(ledger, taught, students),
     }
 
 
 class _Student:
     """The report of one student."""
 
-    def __init__(self, ledger: Ledger, setting: dict[str, Any], config: dict[str, Any]) -> None:
+    def __init__(
+        self, ledger: Ledger, setting: dict[str, Any], config: dict[str, Any], taught: Sequence[Taught] = ()
+    ) -> None:
         self._ledger = ledger
         self._setting = setting
         self._config = config
@@ -111,7 +115,8 @@ class _Student:
         self._beliefs = {step.cycle: load(Beliefs, step.result) for step in ledger.steps("probe", self._id)}
         self._decisions = {it.cycle: it for it in self._read("reflect", Decision)}
         self._checkpoints = {step.cycle: load(Checkpoint, step.result) for step in ledger.steps("train", self._id)}
-        self._lessons = {step.cycle: load(Curated, step.result).kept for step in ledger.steps("curate", self._id)}
+        self._curated = {it.cycle: it.curated for it in taught if it.student == self._id}
+        self._lessons = {cycle: it.kept for cycle, it in self._curated.items()}
         self._sittings = {
             (sitting.exam, step.cycle): sitting
             for step in ledger.steps("examine", self._id)
@@ -252,9 +257,7 @@ class _Student:
                 }
 
     def _cycles(self) -> Iterator[dict[str, Any]]:
-        rejected = {
-            step.cycle: len(load(Curated, step.result).rejections) for step in self._ledger.steps("curate", self._id)
-        }
+        rejected = {cycle: len(it.rejections) for cycle, it in self._curated.items()}
         # A cycle that was taught again with a larger budget has been planned twice.
         for cycle, syllabus in sorted({it.cycle: it for it in self._read("plan", Syllabus)}.items()):
             checkpoint, decision = self._checkpoints.get(cycle), self._decisions.get(cycle)
@@ -364,22 +367,21 @@ def _offers(ledger: Ledger, *stages: str) -> Iterator[Offered]:
             yield load(Offered, step.result)
 
 
-def _curation(ledger: Ledger) -> dict[str, Any]:
+def _curation(ledger: Ledger, taught: Sequence[Taught]) -> dict[str, Any]:
     """Count what was offered, kept and rejected, over all students and over the items the tutor wrote."""
     kept = 0
     offers = _offers(ledger, "material", *_TUTORED, "rehearse")
     rejections = [it for offered in offers for it in offered.rejections]
-    for step in ledger.steps("curate"):
-        curated = load(Curated, step.result)
-        kept += len(curated.kept)
-        rejections += curated.rejections
-    reasons = Counter(it.reason for it in rejections)
+    for it in taught:
+        kept += len(it.curated.kept)
+        rejections += it.curated.rejections
+    reasons = Counter(one.reason for one in rejections)
     shown: dict[str, int] = Counter()
     examples = []
-    for it in rejections:
-        shown[it.reason] += 1
-        if shown[it.reason] <= _EXAMPLES_A_SKILL:
-            examples.append({"kind": it.kind, "skill": it.skill, "reason": it.reason, "text": it.text})
+    for one in rejections:
+        shown[one.reason] += 1
+        if shown[one.reason] <= _EXAMPLES_A_SKILL:
+            examples.append({"kind": one.kind, "skill": one.skill, "reason": one.reason, "text": one.text})
     return {
         "offered": kept + len(rejections),
         "kept": kept,
@@ -388,13 +390,13 @@ def _curation(ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def _examples(ledger: Ledger, student: str) -> Iterator[dict[str, Any]]:
+def _examples(taught: Sequence[Taught], student: str) -> Iterator[dict[str, Any]]:
     shown: Counter[tuple[str, str]] = Counter()
-    for step in ledger.steps("curate", student):
-        for lesson in load(Curated, step.result).kept:
+    for it in (it for it in taught if it.student == student):
+        for lesson in it.curated.kept:
             shown[lesson.kind, lesson.item.skill] += 1
             if lesson.kind != "replay" and shown[lesson.kind, lesson.item.skill] <= _EXAMPLES_A_SKILL:
-                yield _example(lesson, student, step.cycle)
+                yield _example(lesson, student, it.cycle)
 
 
 def _example(lesson: Lesson, student: str, cycle: int) -> dict[str, Any]:

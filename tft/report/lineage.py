@@ -9,27 +9,27 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from tft.records import Curated, load
-
 if TYPE_CHECKING:
-    from tft.ledger import Ledger
+    from collections.abc import Iterable
+
     from tft.records import Lesson
+    from tft.report.taught import Taught
 
 _WHILE_TRAINED = "the grader, while it was trained"
 _TRUSTED = "nobody: the word of whoever ran this"
 
 
-def describe_lessons(ledger: Ledger, setting: dict[str, Any]) -> list[dict[str, Any]]:
+def describe_lessons(taught: Iterable[Taught], setting: dict[str, Any]) -> list[dict[str, Any]]:
     """Describe what was taught, in rows that differ in skill, kind, origin, judge or licence."""
     licences = {"curriculum": setting["curriculum"]["license"], "tutor": setting["tutor"]["license"]}
     counts: Counter[tuple[Any, ...]] = Counter()
     students: dict[tuple[Any, ...], Counter[str]] = {}
     first: dict[tuple[Any, ...], Lesson] = {}
-    for step in ledger.steps("curate"):
-        for lesson in load(Curated, step.result).kept:
+    for it in taught:
+        for lesson in it.curated.kept:
             row = _row(lesson, setting["tutor"]["id"], licences)
             counts[row] += 1
-            students.setdefault(row, Counter())[step.student] += 1
+            students.setdefault(row, Counter())[it.student] += 1
             first.setdefault(row, lesson)
     return [
         {

@@ -12,6 +12,7 @@ from tft.ledger import Ledger, Step
 from tft.lessons.judgements import JUDGE
 from tft.records import Curated, Lesson, Message, Offered, Rejection, Usage, Verdict, dump
 from tft.report.audit import audit_lessons
+from tft.report.taught import read_taught
 
 PRIVATE = {
     "e-mail address": "write to ada.lovelace+x@mail.example.org, please",
@@ -35,7 +36,7 @@ def teach(ledger: Ledger, *lessons: Lesson, student: str = "ada") -> None:
 
 
 def audit(ledger: Ledger, *students: dict[str, Any]) -> dict[str, Any]:
-    return audit_lessons(ledger, students)
+    return audit_lessons(ledger, read_taught(ledger), students)
 
 
 def private(ledger: Ledger) -> list[tuple[str, int]]:

@@ -11,6 +11,7 @@ from tests.making import demonstration
 from tft.ledger import Ledger, Step
 from tft.records import Curated, Lesson, Lineage, Verdict, dump
 from tft.report.lineage import describe_lessons
+from tft.report.taught import read_taught
 
 SETTING = {"tutor": {"id": "abacus", "license": "MIT"}, "curriculum": {"license": "Apache-2.0"}}
 
@@ -38,7 +39,7 @@ def test_an_auditor_reads_who_taught_what_and_under_which_licence(ledger: Ledger
     teach(ledger, "ada", 1, *shown)
     teach(ledger, "blaise", 1, shown[0], drawn)
     teach(ledger, "ada", 2, drawn)
-    rows = describe_lessons(ledger, SETTING)
+    rows = describe_lessons(read_taught(ledger), SETTING)
     assert [(it["kind"], it["asked_by"], it["answered_by"], it["judged_by"], it["license"]) for it in rows] == [
         ("demonstration", "abacus", "abacus", "numeric", "MIT"),
         ("self_training", "curriculum", "student", "numeric", "Apache-2.0"),
@@ -52,7 +53,7 @@ def test_an_auditor_reads_who_taught_what_and_under_which_licence(ledger: Ledger
 def test_what_stands_on_a_users_word_says_so_with_the_licence_of_its_file(ledger: Ledger) -> None:
     filed = Lineage("sums.jsonl", "", row=3, license="CC-BY-4.0", trusted=True)
     teach(ledger, "ada", 1, replace(demonstration("11+22"), lineage=filed))
-    (row,) = describe_lessons(ledger, SETTING)
+    (row,) = describe_lessons(read_taught(ledger), SETTING)
     assert (row["answered_by"], row["license"]) == ("sums.jsonl", "CC-BY-4.0")
     assert row["judged_by"].startswith("nobody")
 
@@ -62,7 +63,7 @@ def test_what_is_answered_in_training_is_judged_there(ledger: Ledger) -> None:
     practised = replace(lesson, kind="practice", item=replace(lesson.item, source="curriculum"))
     scored = replace(passed(lesson, "numeric"), kind="feedback")
     teach(ledger, "ada", 1, practised, scored)
-    feedback, practice = describe_lessons(ledger, SETTING)
+    feedback, practice = describe_lessons(read_taught(ledger), SETTING)
     assert (practice["answered_by"], practice["judged_by"]) == ("student", "the grader, while it was trained")
     assert (feedback["answered_by"], feedback["judged_by"]) == ("student, scored by abacus", "numeric")
 
@@ -70,4 +71,4 @@ def test_what_is_answered_in_training_is_judged_there(ledger: Ledger) -> None:
 def test_a_judged_pair_names_both_who_judged_it(ledger: Ledger) -> None:
     pair = replace(passed(demonstration("11+22"), "judge", "numeric"), kind="preference", rejected="#5")
     teach(ledger, "ada", 1, pair)
-    assert describe_lessons(ledger, SETTING)[0]["judged_by"] == "judge, numeric"
+    assert describe_lessons(read_taught(ledger), SETTING)[0]["judged_by"] == "judge, numeric"
