@@ -22,7 +22,7 @@ from benchmarks.results import Row
 from tft.library import shipped
 
 ARMS = ("auto", "demonstration", "critique", "feedback", "preference", "practice")
-SEEDS = (206, 207, 208, 209, 210)
+SEEDS = (211, 212, 213, 214, 215)
 LIMITS = (
     "budget.tutor_tokens=300k", "tuition.lessons=500", "exams.whole=[]", "exams.final=128", "cluster=inline",
 )  # fmt: skip

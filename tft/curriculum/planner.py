@@ -83,7 +83,8 @@ def plan(standing: Standing, skills: Mapping[str, SkillCard], config: TuitionCon
         }
         # Its own right answers alone teach nobody who learns from pairs.
         if only != "preference":
-            floor = round(config.review * config.lessons)
+            # A skill of the curriculum that is not shown is read as often as one that is.
+            floor = min(config.lessons, new)
             least = {name: floor for name in weights if name in standing.kept or skills[name].role == "taught"}
             tuition += _rehearse(weights, held, new, config.replay * (1 + roll_backs), least)
     return Syllabus(
@@ -122,7 +123,7 @@ def _review(standing: Standing, held: Sequence[str], share: float) -> list[Tuiti
 def _rehearse(
     weights: dict[str, int], held: Sequence[str], lessons: int, share: float, least: Mapping[str, int]
 ) -> list[Tuition]:
-    """Share rows out among skills; one of the curriculum has as many at least as it would have with stored lessons."""
+    """Share rows out among skills; one of the curriculum has as many at least as another has new lessons."""
     if not weights or share == 0:
         return []
     share = min(_MOST_REPLAY, share)
