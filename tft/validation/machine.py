@@ -31,7 +31,7 @@ _MOST_WRITTEN = 512
 """Rows that a student writes side by side at most."""
 _ASSUMES = (
     "a process a student, or a worker of it, which trains in float32; rows as long as they may be, a token a "
-    "character; on a GPU activations take less; practice takes several times what is said of its roll-outs"
+    "character; on a GPU activations take less"
 )
 
 

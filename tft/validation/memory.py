@@ -19,7 +19,7 @@ The layers are those of Llama as transformers 5 computes them: eager attention o
 attention on a GPU none. The terms are those of Korthikanti et al. 2022 (Reducing activation recomputation in large
 transformer models, section 4), counted anew for these layers, for float32 and for weights that are frozen. Gradients
 and activations are there while a step is taken, keys and values while the student writes, and never both.
-``python -m benchmarks run memory`` compares this with what was measured; roll-outs took up to six times as much.
+``python -m benchmarks run memory`` compares this with what was measured.
 """
 
 from __future__ import annotations
