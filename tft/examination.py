@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tft.config.adapters import FullAdapter
 from tft.config.campaign import ExamsConfig
 from tft.errors import Problem, UserError
-from tft.exams import make_splits, open_suite, read_suite
+from tft.exams import make_splits, measure_consistency, open_suite, read_suite
 from tft.exams.examiner import SitRequest, sit
 from tft.exams.judges import appoint
 from tft.exams.questions import count
@@ -83,6 +83,7 @@ def examine(
             "grader": suite.grader.type,
             "rejected": count(suite.rejections),
             **_measure(sat.answers),
+            "consistency": measure_consistency(sat),
             "groups": {it: _measure([sat for sat in sat.answers if it in sat.attempt.item.groups]) for it in groups},
         }
     return found

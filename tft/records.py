@@ -44,6 +44,8 @@ class Item:
     """Where it comes from: ``curriculum``, ``tutor``, or the address of a data set."""
     groups: tuple[str, ...] = ()
     """Groups that a report shows apart."""
+    same: str = ""
+    """What it has in common with items that ask the same in other words; empty where there are none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,9 @@ class ColumnsCard(Frozen):
     ``label``."""
     group: str | None = None
     """A group that a report shows apart: ``group``, ``category``."""
+    same: str | None = None
+    """What questions have in common that ask the same in other words: ``same_as``, ``paraphrase_of``,
+    ``variant_of``."""
 
 
 class LmEvalCard(Frozen):

@@ -4,8 +4,9 @@ this room.
 The examiner runs models, so it is imported by its own name: ``tft validate`` reads items here and loads no torch.
 """
 
+from tft.exams.consistency import measure_consistency
 from tft.exams.reading import read_suite
 from tft.exams.splits import Splits, make_splits
 from tft.exams.suites import Suite, find_suite, open_suite
 
-__all__ = ["Splits", "Suite", "find_suite", "make_splits", "open_suite", "read_suite"]
+__all__ = ["Splits", "Suite", "find_suite", "make_splits", "measure_consistency", "open_suite", "read_suite"]

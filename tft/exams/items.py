@@ -45,6 +45,7 @@ def make_items(
             fingerprint=source.fingerprint(it.sought or it.question),
             source=origin,
             groups=_groups(it, skill, card.groups, covers=covers),
+            same=it.same,
         )
         for it, skill in found
     )

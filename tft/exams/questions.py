@@ -25,6 +25,7 @@ USUAL: dict[str, tuple[str, ...]] = {
     "question": ("question", "prompt", "problem", "query", "instruction", "input"),
     "reference": ("answer", "reference", "target", "expected", "completion", "output", "solution", "label"),
     "group": ("group", "category"),
+    "same": ("same_as", "paraphrase_of", "variant_of"),
 }
 """Names of columns by what they hold; the first that is there counts."""
 _TOLD = 400
@@ -40,6 +41,8 @@ class Asked:
     group: str | None = None
     sought: str | None = None
     """What lessons are searched for, where the question has more words than that."""
+    same: str = ""
+    """What it has in common with questions that ask the same in other words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Columns:
     reference: str | None
     """None where there is none, and the grader needs none."""
     group: str | None
+    same: str | None = None
     more: str | None = None
     """What belongs to the question too: ``input`` beside ``instruction``."""
 
@@ -108,7 +112,7 @@ def find_columns(there: Sequence[str], card: ColumnsCard, name: str, *, open_end
         written = getattr(card, part)
         known = [written] if written is not None else [folded[it] for it in usual if it in folded]
         found[part] = next(iter(known), None)
-        optional = part == "group" or (part == "reference" and open_ended)
+        optional = part in ("group", "same") or (part == "reference" and open_ended)
         if written is not None and written not in there:
             problems.append(_no_column(part, written, there, name))
         elif not known and not optional:
@@ -117,7 +121,7 @@ def find_columns(there: Sequence[str], card: ColumnsCard, name: str, *, open_end
         raise UserError(*problems)
     question = str(found["question"])
     more = folded.get("input") if question.strip().casefold() == "instruction" else None
-    return Columns(question, found["reference"], found["group"], more)
+    return Columns(question, found["reference"], found["group"], found["same"], more)
 
 
 def count(rejections: Iterable[Rejection]) -> dict[str, int]:
@@ -136,7 +140,9 @@ def _read(row: Row, columns: Columns, *, open_ended: bool) -> Asked | tuple[str,
     """Read a row, or say why it cannot be asked: in a word, and in words."""
     if row.trouble:
         return row.trouble, row.said
-    question, more, group = (row.values.get(it or "") for it in (columns.question, columns.more, columns.group))
+    question, more, group, same = (
+        row.values.get(it or "") for it in (columns.question, columns.more, columns.group, columns.same)
+    )
     reference = row.values.get(columns.reference or "")
     if not isinstance(question, str | None):
         return "wrong_type", f"{columns.question} is no text: {_short(question)}"
@@ -147,10 +153,11 @@ def _read(row: Row, columns: Columns, *, open_ended: bool) -> Asked | tuple[str,
     if not open_ended and not _text(reference):
         return "empty", f"{columns.reference} is empty"
     found = Asked(
-        "\n\n".join(filter(None, map(_text, (question, more)))), _text(reference) or None, _text(group) or None
-    )
+        "\n\n".join(filter(None, map(_text, (question, more)))), _text(reference) or None, _text(group) or None,
+        same=_text(same),
+    )  # fmt: skip
     try:
-        f"{found.question}{found.reference}{found.group}".encode()
+        f"{found.question}{found.reference}{found.group}{found.same}".encode()
     except UnicodeEncodeError:
         return "not_text", "holds what is not Unicode text"
     return found

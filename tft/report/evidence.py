@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tft import __version__
 from tft.curriculum import estimate
+from tft.exams import measure_consistency
 from tft.records import (
     SELF_CORRECTION,
     Answered,
@@ -242,6 +243,7 @@ class _Student:
             "caption": suite["caption"],
             "left_out": suite.get("left_out", 0),
             **compare(lambda _: True),
+            "consistency": {"before": measure_consistency(before), "after": measure_consistency(after)},
             "groups": {group: compare(partial(_is_in, group)) for group in groups},
         }
 

@@ -46,6 +46,9 @@ class Sat:
     """Why it was not sat; None where it was."""
     rows: tuple[Row, ...]
     """All items first, then group by group."""
+    consistency: tuple[Measure, Measure] | None = None
+    """How many questions in several wordings were answered alike in all, before and after; None where there are
+    none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,9 @@ def _sat(student: dict[str, Any], found: dict[str, Any]) -> Sat:
     groups = mapping(found.get("groups")).items()
     rows = (_row("all items", found), *(_row(str(name), mapping(group)) for name, group in groups))
     if found.get("sat"):
-        return Sat(str(student.get("id")), None, rows)
+        consistent = (Measure.read(mapping(found.get("consistency")).get(when)) for when in ("before", "after"))
+        before, after = consistent
+        return Sat(str(student.get("id")), None, rows, (before, after) if before and after else None)
     return Sat(str(student.get("id")), str(found.get("reason") or "no reason was recorded"), ())
 
 

@@ -28,6 +28,11 @@ def print_sheet(found: dict[str, Any], console: Console) -> None:
     for name, suite in found["suites"].items():
         if suite["sat"]:
             say(console, f"{name}: {suite['caption']}", "dim")
+            if suite["consistency"]:
+                alike = suite["consistency"]
+                told = f"{_percent(alike['score'])} % of {words.count(alike['n'])} questions answered alike"
+                said = f"{told} in all their wordings, {_percent(alike['right_in_all'])} % right in all"
+                say(console, f"{name}: {said}", "dim")
         else:
             say(console, f"{name}: not sat, {suite['reason']}", "yellow")
     said = "% sure: mean probability of its answers; ECE: how far that lies from % right, over ten bins, in points"

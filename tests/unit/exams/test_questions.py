@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,17 @@ import pytest
 from pyarrow import parquet
 from pydantic import ValidationError
 
-from tests.making import demonstration
+from tests.making import demonstration, make_item
 from tft.config import CampaignConfig
 from tft.config.cards import GraderConfig
 from tft.config.suites import SuiteCard
 from tft.errors import UserError
-from tft.exams import Suite, find_suite, open_suite, read_suite
+from tft.exams import Suite, find_suite, measure_consistency, open_suite, read_suite
 from tft.exams.questions import count
 from tft.lessons import CurateRequest, curate
 from tft.library import Library
 from tft.preparation import prepare
+from tft.records import Answered, Attempt, Sitting, Verdict
 
 ROWS = [{"question": "Capital of France?", "answer": "Paris"}, {"question": "How many legs has a fly?", "answer": 6}]
 
@@ -55,6 +57,28 @@ def test_a_file_is_a_whole_exam_with_nothing_else_to_write(tmp_path: Path, name:
     assert suite.name == suite.origin == name and suite.digest and not suite.rejections
     assert {(it.skill, it.groups) for it in suite.items} == {(name, ())}
     assert suite.told("C.") == "C. Graded by exact, because 1 of 2 references are no numbers, the first 'Paris'."
+
+
+def test_questions_that_ask_the_same_are_known_by_their_column(tmp_path: Path) -> None:
+    sums = [{"question": it, "answer": 4, "Same_As": "four"} for it in ("2+2", "2 and 2?")]
+    rows = [*sums, {"question": "1+1", "answer": 2}]
+    assert [it.same for it in read(tmp_path, rows).items] == ["four", "four", ""]
+    named = [{"question": "2+2", "answer": 4, "cluster": 7}]
+    assert [it.same for it in read(tmp_path, named, columns={"same": "cluster"}).items] == ["7"]
+
+
+def test_consistency_is_the_share_that_is_answered_alike_in_all_wordings() -> None:
+    def answered(same: str, right: bool) -> Answered:
+        item = replace(make_item("1+1"), same=same)
+        return Answered(Attempt(item, "2", 1), Verdict(float(right), "", "numeric"))
+
+    sat = Sitting("mine", tuple(answered(*it) for it in [
+        ("a", True), ("a", True), ("b", False), ("b", False), ("c", True), ("c", False), ("alone", True), ("", False),
+    ]))  # fmt: skip
+    found = measure_consistency(sat)
+    assert (found["score"], found["n"], found["right_in_all"]) == (pytest.approx(2 / 3), 3, pytest.approx(1 / 3))
+    assert found["low"] < found["score"] < found["high"]
+    assert measure_consistency(None) == measure_consistency(Sitting("mine", (answered("alone", True),))) == {}
 
 
 def test_numbers_alone_are_graded_as_numbers_unless_a_card_says_otherwise(tmp_path: Path) -> None:
