@@ -5,7 +5,7 @@
 A cell takes lessons that abacus made for the novice (its demonstrations, its criticism of the novice's own attempts,
 its probabilities for what the student writes, pairs told apart by the grader), trains one student, and asks it 256
 held-out questions before and after. Finished cells lie below `runs/methods` and are not trained again, unless `fresh`
-is said.
+is said; the commit at which a cell was trained ends its note.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks.results import Row
+from benchmarks.results import Row, commit
 from tft.config.adapters import (
     AnyAdapter,
     BottleneckAdapter,
@@ -201,7 +201,7 @@ class _Desk:
             if name in checkpoint.measures:
                 first, last = checkpoint.measures[name]
                 told += f"; {name} {first:.2f} → {last:.2f}"
-        note = f"{told}; {len(lessons)} lessons, {checkpoint.steps} steps, {seconds:.0f} s"
+        note = f"{told}; {len(lessons)} lessons, {checkpoint.steps} steps, {seconds:.0f} s; {commit()}"
         return Row(cell.name, f"gain in right answers, {SKILL}, n = {len(self._exam)}", change, "share", low, high,
                    "learns, within 90 s", learns and seconds <= 90, note=note)  # fmt: skip
 

@@ -59,7 +59,7 @@ def write_result(name: str, rows: list[Row]) -> None:
     found = environment()
     result = {
         "name": name,
-        "commit": _commit(),
+        "commit": commit(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "hardware": f"{found['processor']}, {found['cpus']} cores",
         "versions": {key: found[key] for key in ("python", "torch", "transformers", "peft", "ray", "tft")},
@@ -69,7 +69,8 @@ def write_result(name: str, rows: list[Row]) -> None:
     (FOLDER / f"{name}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Name the commit that is checked out, and say whether anything was changed since."""
     said = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     changed = subprocess.run(["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False)
     return said.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
