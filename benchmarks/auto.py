@@ -38,20 +38,23 @@ def run(options: list[str]) -> list[Row]:
     found: dict[str, dict[int, dict[str, Any]]] = {arm: {} for arm in ARMS}
     for seed in seeds:
         for arm in ARMS:
-            if "finished" in options and not _report(arm, seed).exists():
+            report = _finished(arm, seed)
+            if report is None and "finished" in options:
                 continue
-            found[arm][seed] = _campaign(arm, seed)
+            found[arm][seed] = report or _campaign(arm, seed)
             print(arm, seed, f"{_mean(found[arm][seed]):.3f}", flush=True)
     return [_row(arm, found) for arm in ARMS if found[arm]]
 
 
-def _report(arm: str, seed: int) -> Path:
-    return PLACE / f"{arm}-{seed}" / "report.json"
+def _finished(arm: str, seed: int) -> dict[str, Any] | None:
+    """Read the report of a run that came to its end, whatever was changed in the code since."""
+    path = PLACE / f"{arm}-{seed}" / "report.json"
+    report: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return report if report.get("stopped_because") else None
 
 
 def _campaign(arm: str, seed: int) -> dict[str, Any]:
-    report = _report(arm, seed)
-    folder = report.parent
+    folder = PLACE / f"{arm}-{seed}"
     settings = (f"tuition.methods={arm}", f"seed={seed}", f"cache={PLACE / f'cache-{seed}'}", *LIMITS)
     command = [sys.executable, "-m", "tft", "run", str(shipped() / "configs" / "quickstart.yaml"), "--out", str(folder)]
     done = subprocess.run(
@@ -59,7 +62,7 @@ def _campaign(arm: str, seed: int) -> dict[str, Any]:
     )
     if done.returncode != 0:
         raise SystemExit(f"{arm} {seed} ended with exit code {done.returncode}:\n{done.stderr[-3000:]}")
-    found: dict[str, Any] = json.loads(report.read_text())
+    found: dict[str, Any] = json.loads((folder / "report.json").read_text())
     return found
 
 
