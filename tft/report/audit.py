@@ -28,6 +28,8 @@ _BETWEEN = "\0"
 _TURNED = "orders_disagree"
 """Why a pair is refused of which the judge preferred whatever it read first, or last."""
 _LEANS = 0.5
+_BY_CURRICULUM = ("covered", "uncovered")
+"""Groups that tell what the curriculum teaches; that they differ is no bias."""
 
 
 def _is_card(text: str) -> bool:
@@ -137,10 +139,11 @@ def _groups(students: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for student in students:
         for suite, sat in student["whole"].items():
+            groups = (sat.get("groups") or {}).items()
             scores = {
                 name: after
-                for name, it in (sat.get("groups") or {}).items()
-                if (after := it.get("after") or {}).get("n")
+                for name, it in groups
+                if name.partition(":")[0] not in _BY_CURRICULUM and (after := it.get("after") or {}).get("n")
             }
             if len(scores) < 2:
                 continue

@@ -98,7 +98,8 @@ def test_the_widest_gap_between_groups_of_an_exam(ledger: Ledger) -> None:
     def measured(right: int) -> dict[str, Any]:
         return {"after": {"score": right / 100, "low": right / 100 - 0.1, "high": right / 100 + 0.1, "n": 100}}
 
-    groups = {"north": measured(80), "south": measured(50), "east": measured(75), "nobody": {"after": {}}}
+    groups = {"north": measured(80), "south": measured(50), "east": measured(75), "nobody": {"after": {}},
+              "covered": measured(99), "uncovered: division": measured(0)}  # fmt: skip
     (found,) = audit(ledger, {"id": "ada", "whole": {"bank": {"groups": groups}, "plain": {}}})["bias"]
     assert found["what"] == "ada in bank, the widest gap between groups: north above south"
     assert (found["value"], found["n"], found["leans"]) == (pytest.approx(0.3), 200, True)
