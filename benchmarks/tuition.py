@@ -140,7 +140,8 @@ class _Campaign:
         """Give each checkpoint that was kept, with the tutor tokens that the campaign had used when it was trained."""
         cycles = next(it for it in self.report["students"] if it["id"] == student)["cycles"]
         kept = {it["cycle"] for it in cycles if it["promoted"]}
-        ledger, used, found = Ledger(self._folder), Usage(), []
+        ledger, used = Ledger(self._folder), Usage()
+        found: dict[int, tuple[int, Checkpoint]] = {}
         for line in (self._folder / "events.jsonl").read_text().splitlines():
             event = json.loads(line)
             step = ledger.get(event["key"]) if event["event"] == "step" else None
@@ -149,11 +150,11 @@ class _Campaign:
             if step.stage == "train" and step.student == student and step.cycle in kept:
                 made = load(Checkpoint, step.result)
                 path = str(self._folder / "students" / student / f"cycle-{step.cycle}")
-                found.append((used.total, replace(made, path=path)))
+                found[step.cycle] = used.total, replace(made, path=path)
             elif isinstance(step.result, dict) and "usage" in step.result:
                 used += load(Usage, step.result["usage"])
         ledger.close()
-        return found
+        return list(found.values())
 
     def trained(self, student: str) -> int:
         """Give the answer tokens that a student was trained on, of checkpoints that were refused too."""
