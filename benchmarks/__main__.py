@@ -15,7 +15,7 @@ from benchmarks.results import write_result
 def names() -> list[str]:
     """List the benchmarks: the modules of this package that have a ``run``."""
     found = [module.name for module in pkgutil.iter_modules(benchmarks.__path__)]
-    return sorted(name for name in found if name not in ("__main__", "documents", "results", "gpu"))
+    return sorted(name for name in found if name not in ("__main__", "campaigns", "documents", "results", "gpu"))
 
 
 def main() -> int:

@@ -14,13 +14,11 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.campaigns import QUICKSTART, run_campaign
 from benchmarks.results import Row
-from tft.library import shipped
 
 ARMS = ("auto", "demonstration", "critique", "feedback", "preference", "practice")
 SEEDS = (211, 212, 213, 214, 215)
@@ -54,16 +52,8 @@ def _finished(arm: str, seed: int) -> dict[str, Any] | None:
 
 
 def _campaign(arm: str, seed: int) -> dict[str, Any]:
-    folder = PLACE / f"{arm}-{seed}"
     settings = (f"tuition.methods={arm}", f"seed={seed}", f"cache={PLACE / f'cache-{seed}'}", *LIMITS)
-    command = [sys.executable, "-m", "tft", "run", str(shipped() / "configs" / "quickstart.yaml"), "--out", str(folder)]
-    done = subprocess.run(
-        [*command, *(part for it in settings for part in ("--set", it))], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise SystemExit(f"{arm} {seed} ended with exit code {done.returncode}:\n{done.stderr[-3000:]}")
-    found: dict[str, Any] = json.loads((folder / "report.json").read_text())
-    return found
+    return run_campaign(QUICKSTART, PLACE / f"{arm}-{seed}", settings)
 
 
 def _mean(report: dict[str, Any]) -> float:

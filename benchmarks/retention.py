@@ -12,15 +12,12 @@ replay is all that differs. What the first campaign taught or kept is examined b
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.campaigns import QUICKSTART, run_campaign
 from benchmarks.results import Row
-from tft.library import shipped
 
 SEEDS = (301, 302, 303)
 TABLES = ("add_1", "sub_1", "mul_1")
@@ -58,13 +55,7 @@ def run(options: list[str]) -> list[Row]:
 
 def _campaign(seed: int, folder: Path, *settings: str) -> dict[str, Any]:
     chosen = (f"campaign={folder.name}", f"seed={seed}", f"cache={PLACE / 'cache'}", *LIMITS, *settings)
-    command = [sys.executable, "-m", "tft", "run", str(shipped() / "configs" / "quickstart.yaml"), "--out", str(folder)]
-    done = subprocess.run(
-        [*command, *(part for it in chosen for part in ("--set", it))], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise SystemExit(f"{folder.name} ended with exit code {done.returncode}:\n{done.stderr[-3000:]}")
-    found: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    found = run_campaign(QUICKSTART, folder, chosen)
     print(folder.name, f"{found['seconds']:.0f} s", flush=True)
     return found
 

@@ -19,12 +19,11 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
-import subprocess
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.campaigns import QUICKSTART, run_campaign
 from benchmarks.results import Row
 from tft.config import CampaignConfig, read_config
 from tft.config.adapters import FullAdapter, LoraAdapter
@@ -33,9 +32,10 @@ from tft.exams.examiner import SitRequest, sit
 from tft.ledger import Ledger
 from tft.lessons import CurateRequest, DemonstrationRequest, curate, demonstrate
 from tft.lessons.items import draw_items
-from tft.library import Library, fingerprint_model, load_items, shipped
+from tft.library import Library, fingerprint_model, load_items
 from tft.preparation import Prepared, prepare
-from tft.records import Checkpoint, Curated, Lesson, Offered, Usage, load
+from tft.records import Checkpoint, Lesson, Offered, Usage, load
+from tft.report.taught import read_taught
 from tft.statistics import paired_difference
 from tft.student import StudentRef
 from tft.training.rates import default_learning_rate
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from tft.records import Item
 
 SEEDS = (401, 402, 403, 404, 405)
-CONFIG = shipped() / "configs" / "quickstart.yaml"
 PLACE = Path("runs/tuition")
 TAUGHT = ("add_2", "add_3", "sub_2", "sub_3", "mul_2x1")
 SUITE = "gsm8k_calculator_steps"
@@ -67,10 +66,10 @@ def run(options: list[str]) -> list[Row]:
     torch.set_num_threads(1)
     if "fresh" in options:
         shutil.rmtree(PLACE, ignore_errors=True)
-    found: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for seed in SEEDS[: next((int(it) for it in options if it.isdigit()), len(SEEDS))]:
-        found += measure(seed)
-    return [*_summary(found), *(row for it in found for row in _rows(it))]
+        rows += [row for found in measure(seed) for row in _rows(found)]
+    return [*_summary(rows), *rows]
 
 
 def measure(seed: int) -> list[dict[str, Any]]:
@@ -96,7 +95,8 @@ def _compare(campaign: _Campaign, place: int) -> dict[str, Any]:
     exam = _Exam(campaign, student, list(sets.values()))
     arms = {"before": exam.sit(student), "campaign": exam.sit(learned)}
     curve = [(tokens, _mean(exam.taught(it))) for tokens, it in stages]
-    budget = campaign.trained(student.id)
+    # Of checkpoints that were refused, too.
+    budget = campaign.told(student.id)["trained_tokens"]
     for name, lessons in sets.items():
         arms[name] = exam.sit(_train_with_trl(campaign, place, lessons, budget, name))
     reached = [(total, arms["tuned-1"]["mean"])]
@@ -106,7 +106,7 @@ def _compare(campaign: _Campaign, place: int) -> dict[str, Any]:
         reached.append((round(times * total), _mean(exam.taught(taught))))
         if reached[-1][1] >= ENOUGH:
             break
-    report = next(it for it in campaign.report["students"] if it["id"] == student.id)
+    report = campaign.told(student.id)
     return {
         "seed": campaign.seed, "student": student.id, "tokens": total, "trained_tokens": budget, "curve": curve,
         "reached": sorted(reached), "lessons": {name: len(it) for name, it in sets.items()}, "arms": arms,
@@ -121,25 +121,15 @@ class _Campaign:
         self.seed = seed
         self._folder = PLACE / f"seed-{seed}" / "run"
         settings = [f"seed={seed}", "cluster=inline", "threads.tutor=1", f"cache={PLACE / f'seed-{seed}' / 'cache'}"]
-        command = [sys.executable, "-m", "tft", "run", str(CONFIG), "--out", str(self._folder)]
-        done = subprocess.run(
-            [*command, *(part for it in settings for part in ("--set", it))],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise SystemExit(f"seed {seed} ended with exit code {done.returncode}:\n{done.stderr[-3000:]}")
-        self.report: dict[str, Any] = json.loads((self._folder / "report.json").read_text())
-        config = read_config(CampaignConfig, CONFIG, settings)
+        self.report = run_campaign(QUICKSTART, self._folder, tuple(settings))
+        config = read_config(CampaignConfig, QUICKSTART, settings)
         self.prepared: Prepared = prepare(config, Library(), self._folder)
         self.tokens: int = self.report["tutor"]["tokens"]["total"]
         self._shelves: dict[tuple[str, bool], list[Offered]] = {}
 
     def promoted(self, student: str) -> list[tuple[int, Checkpoint]]:
         """Give each checkpoint that was kept, with the tutor tokens that the campaign had used when it was trained."""
-        cycles = next(it for it in self.report["students"] if it["id"] == student)["cycles"]
-        kept = {it["cycle"] for it in cycles if it["promoted"]}
+        kept = {it["cycle"] for it in self.told(student)["cycles"] if it["promoted"]}
         ledger, used = Ledger(self._folder), Usage()
         found: dict[int, tuple[int, Checkpoint]] = {}
         for line in (self._folder / "events.jsonl").read_text().splitlines():
@@ -156,16 +146,17 @@ class _Campaign:
         ledger.close()
         return list(found.values())
 
-    def trained(self, student: str) -> int:
-        """Give the answer tokens that a student was trained on, of checkpoints that were refused too."""
-        return int(next(it for it in self.report["students"] if it["id"] == student)["trained_tokens"])
+    def told(self, student: str) -> dict[str, Any]:
+        """Give what the report says of a student."""
+        found: dict[str, Any] = next(it for it in self.report["students"] if it["id"] == student)
+        return found
 
     def read(self, student: str) -> set[str]:
         """Give the fingerprints of all that a student was shown or rehearsed."""
         ledger = Ledger(self._folder)
-        kept = [it for step in ledger.steps("curate", student) for it in load(Curated, step.result).kept]
+        taught = read_taught(ledger)
         ledger.close()
-        return {lesson.item.fingerprint for lesson in kept}
+        return {lesson.item.fingerprint for it in taught if it.student == student for lesson in it.curated.kept}
 
     def demonstrations(self, tokens: int, *, drawn: bool = False) -> list[Lesson]:
         """Let the tutor show every skill for the same share of a sum of tokens."""
@@ -206,7 +197,7 @@ class _Exam:
         self._steps = tuple(it for it in suite.items if "covered" in it.groups)
         if not self._steps:
             raise SystemExit(f"{SUITE} was not found: set TFT_DATA to the folder that holds gsm8k/test.jsonl")
-        final = next(it for it in campaign.report["students"] if it["id"] == student.id)["skills"]
+        final = campaign.told(student.id)["skills"]
         taught = campaign.read(student.id) | {it.item.fingerprint for lessons in sets for it in lessons}
         source = load_items(Path(prepared.items_path))
         tables = [it for it in prepared.splits.items["final"] if it.skill in prepared.splits.examined_whole]
@@ -237,7 +228,6 @@ class _Exam:
 def _train_with_trl(campaign: _Campaign, place: int, lessons: Sequence[Lesson], tokens: int, name: str) -> StudentRef:
     """Let TRL teach a student so many answer tokens; give it as a plain model."""
     import peft
-    import torch
     import transformers
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -276,8 +266,7 @@ def _train_with_trl(campaign: _Campaign, place: int, lessons: Sequence[Lesson], 
         )  # fmt: skip
         trainer.train()
         learned = trainer.model.merge_and_unload() if low_rank is not None else trainer.model
-        with torch.no_grad():
-            learned.save_pretrained(folder)
+        learned.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         (folder / "done").touch()
     return StudentRef(name, str(folder), fingerprint_model(str(folder)), FullAdapter())
@@ -289,22 +278,19 @@ def _mean(right: Sequence[bool]) -> float:
 
 @dataclass(frozen=True)
 class _Line:
-    """One target of `TARGETS`: how a row of it is called, and what meets it."""
+    """One thing that is claimed of tuition, and what meets it."""
 
-    id: str
     what: str
     unit: str
     target: str
 
 
 LINES = {
-    "L1": _Line("L1", f"tutor tokens to reach {ENOUGH:.0%}, of those the tuned peer takes", "ratio", "<= 0.333"),
-    "L3": _Line("L3", "mean of the five skills, beyond the tuned peer", "share", ">= 0.10"),
-    "L4": _Line("L4", "covered GSM8K steps, beyond the tuned peer", "share", "interval above 0"),
-    "L5": _Line("L5", "worst change of a skill that was known before", "share", ">= -0.02"),
-    "L6": _Line(
-        "L6", "self-correction, beyond the first answer", "share", "interval above 0, ECE of taught skills <= 0.05"
-    ),
+    "L1": _Line(f"tutor tokens to reach {ENOUGH:.0%}, of those the tuned peer takes", "ratio", "<= 0.333"),
+    "L3": _Line("mean of the five skills, beyond the tuned peer", "share", ">= 0.10"),
+    "L4": _Line("covered GSM8K steps, beyond the tuned peer", "share", "interval above 0"),
+    "L5": _Line("worst change of a skill that was known before", "share", ">= -0.02"),
+    "L6": _Line("self-correction, beyond the first answer", "share", "interval above 0, ECE of taught skills <= 0.05"),
 }
 
 
@@ -352,9 +338,8 @@ def _row(name: str, who: str, value: float | None, low: float | None, high: floa
     return Row(f"{name}-{who}", line.what, value, line.unit, low, high, line.target, met, note=note)
 
 
-def _summary(found: Sequence[dict[str, Any]]) -> list[Row]:
+def _summary(rows: Sequence[Row]) -> list[Row]:
     """Give the mean of each target over all students and seeds, and how many of them meet it."""
-    rows = [row for it in found for row in _rows(it)]
     summary = []
     for name, line in LINES.items():
         members = [row for row in rows if row.id.startswith(f"{name}-")]

@@ -176,7 +176,10 @@ def compare_runs(run_directories: tuple[str, ...], as_json: bool, page: Path | N
 
     found = compare([_find_run(name) for name in run_directories])
     if page is not None:
-        page.write_text(render_comparison(found), encoding="utf-8")
+        try:
+            page.write_text(render_comparison(found), encoding="utf-8")
+        except OSError as error:
+            raise PrerequisiteError(f"{page} cannot be written: {error}. Name another with --html") from error
     if as_json:
         _print_json(found)
     else:

@@ -19,7 +19,7 @@ from tft.exams.whole import stage_of
 from tft.fitting import read_build
 from tft.library import fetch_weights, load_items
 from tft.records import Sitting
-from tft.statistics import expected_calibration_error, wilson_interval
+from tft.statistics import measure_calibration, wilson_interval
 from tft.student import StudentRef
 from tft.student.saved import read_saved
 
@@ -115,15 +115,7 @@ def _measure(answers: Sequence[Answered]) -> dict[str, Any]:
 def _calibrate(answers: Sequence[Answered]) -> dict[str, Any] | None:
     """Compare how sure a model was with how often it was right: by bins, and on the whole."""
     stated = [(it.attempt.confidence, it.verdict.passed) for it in answers if it.attempt.confidence is not None]
-    if not stated:
-        return None
-    sure, right = [it for it, _ in stated], [it for _, it in stated]
-    return {
-        "ece": expected_calibration_error(sure, right),
-        "confidence": sum(sure) / len(sure),
-        "base_rate": sum(right) / len(right),
-        "n": len(stated),
-    }
+    return measure_calibration(stated) if stated else None
 
 
 def find_student(library: Library, name: str) -> StudentRef:

@@ -143,6 +143,26 @@ def expected_calibration_error(confidences: Sequence[float], right: Sequence[boo
     return error
 
 
+def measure_calibration(stated: Sequence[tuple[float, bool]]) -> dict[str, float | int | None]:
+    """Compare how sure somebody was with how often that was right.
+
+    Args:
+        stated: confidence, and whether it was right, an answer.
+
+    Returns:
+        ``ece``, mean ``confidence``, ``base_rate`` of right answers and ``n``; all but ``n`` None without any.
+    """
+    if not stated:
+        return {"ece": None, "confidence": None, "base_rate": None, "n": 0}
+    confidences, right = [it for it, _ in stated], [it for _, it in stated]
+    return {
+        "ece": expected_calibration_error(confidences, right),
+        "confidence": sum(confidences) / len(confidences),
+        "base_rate": sum(right) / len(right),
+        "n": len(right),
+    }
+
+
 def independent_difference(
     first: tuple[int, int], second: tuple[int, int], confidence: float = 0.95
 ) -> tuple[float, float, float]:

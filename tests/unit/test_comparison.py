@@ -132,3 +132,10 @@ def test_the_command_prints_json_and_writes_a_page(two: list[Path], tmp_path: Pa
     assert json.loads(done.output)["schema"] == 1
     text = page.read_text()
     assert "+50.0" in text and "<script" not in text and "://" not in text
+
+
+def test_a_page_that_cannot_be_written_says_so(two: list[Path], tmp_path: Path) -> None:
+    page = tmp_path / "nowhere" / "page.html"
+    done = CliRunner().invoke(main, ["compare", *map(str, two), "--html", str(page)])
+    assert done.exit_code != 0
+    assert "cannot be written" in str(done.exception) + done.output

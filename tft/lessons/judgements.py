@@ -16,6 +16,8 @@ from tft.tutor import Allowance, Pair, Preference, Tutor, TutorRef, open_tutor, 
 
 JUDGE = "judge"
 """Grader of the verdict that a judged pair carries."""
+ORDERS_DISAGREE = "orders_disagree"
+"""Why a pair is refused of which the judge preferred whatever it read first, or last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def judge(request: JudgeRequest) -> Offered:
     lessons = []
     for (lesson, own, pair), preference in zip(pairs, said, strict=True):
         if preference.winner == "tie":
-            reason = "tie" if preference.consistent else "orders_disagree"
+            reason = "tie" if preference.consistent else ORDERS_DISAGREE
             rejections.append(Rejection("preference", lesson.item.skill, reason, f"{pair.first} | {pair.second}"))
         else:
             lessons.append(_pair(lesson, own, pair, preference, tutor, request.student))

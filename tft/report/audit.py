@@ -13,7 +13,7 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from tft.lessons.judgements import JUDGE
+from tft.lessons.judgements import JUDGE, ORDERS_DISAGREE
 from tft.statistics import wilson_interval
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 _BETWEEN = "\0"
 """Stands between texts that are searched at once; no pattern reaches across it."""
-_TURNED = "orders_disagree"
-"""Why a pair is refused of which the judge preferred whatever it read first, or last."""
 _LEANS = 0.5
 _BY_CURRICULUM = ("covered", "uncovered")
 """Groups that tell what the curriculum teaches; that they differ is no bias."""
@@ -86,9 +84,7 @@ def audit_lessons(ledger: Ledger, taught: Iterable[Taught], students: Iterable[M
         ``privacy`` with what was looked for and where it was found, and ``bias`` with shares and their intervals.
     """
     lessons = {lesson.id: lesson for it in taught for lesson in it.curated.kept}
-    turned = 0
-    for step in ledger.steps("judge"):
-        turned += sum(it["reason"] == _TURNED for it in step.result["rejections"])
+    turned = sum(it["reason"] == ORDERS_DISAGREE for step in ledger.steps("judge") for it in step.result["rejections"])
     return {
         "privacy": {
             "lessons": len(lessons),

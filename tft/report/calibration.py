@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tft.statistics import expected_calibration_error, wilson_interval
+from tft.statistics import measure_calibration, wilson_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,21 +38,9 @@ def calibrate(sitting: Sitting | None, roles: Mapping[str, str]) -> dict[str, An
             parts.setdefault(roles.get(it.attempt.item.skill, "taught"), []).append(sure[-1])
     ranked = sorted(sure, key=lambda it: -it[0])
     return {
-        **_measure(sure),
-        "by_role": {role: _measure(part) for role, part in parts.items()},
+        **measure_calibration(sure),
+        "by_role": {role: measure_calibration(part) for role, part in parts.items()},
         "abstention": [_answered(ranked[: max(1, round(share * len(ranked)))], share) for share in SHARES if ranked],
-    }
-
-
-def _measure(sure: list[tuple[float, bool]]) -> dict[str, Any]:
-    if not sure:
-        return {"ece": None, "confidence": None, "base_rate": None, "n": 0}
-    confidences, right = [it for it, _ in sure], [it for _, it in sure]
-    return {
-        "ece": expected_calibration_error(confidences, right),
-        "confidence": sum(confidences) / len(confidences),
-        "base_rate": sum(right) / len(right),
-        "n": len(right),
     }
 
 

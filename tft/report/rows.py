@@ -186,8 +186,8 @@ def _sat(student: dict[str, Any], found: dict[str, Any]) -> Sat:
     groups = mapping(found.get("groups")).items()
     rows = (_row("all items", found), *(_row(str(name), mapping(group)) for name, group in groups))
     if found.get("sat"):
-        consistent = (Measure.read(mapping(found.get("consistency")).get(when)) for when in ("before", "after"))
-        before, after = consistent
+        consistency = mapping(found.get("consistency"))
+        before, after = (Measure.read(consistency.get(when)) for when in ("before", "after"))
         return Sat(str(student.get("id")), None, rows, (before, after) if before and after else None)
     return Sat(str(student.get("id")), str(found.get("reason") or "no reason was recorded"), ())
 
