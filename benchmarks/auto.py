@@ -24,6 +24,7 @@ ARMS = ("auto", "demonstration", "critique", "feedback", "preference", "practice
 SEEDS = (211, 212, 213, 214, 215)
 LIMITS = (
     "budget.tutor_tokens=300k", "tuition.lessons=500", "exams.whole=[]", "exams.final=128", "cluster=inline",
+    "threads.tutor=1",
 )  # fmt: skip
 PLACE = Path("runs/auto")
 

@@ -199,7 +199,7 @@ def preflight_request(prepared: Prepared) -> PreflightRequest:
     marker = prepared.curriculum.grader.marker
     question = next(item.question for item in items if item.skill == taught)
     longest = max((item.question for item in items), key=len)
-    needed = roles_asked(prepared.config.tuition.methods, prepared.tutor_card, judged=prepared.judged)
+    needed = roles_asked(prepared.config.tuition, prepared.tutor_card, judged=prepared.judged)
     usual = usual_values(taught, prepared.skills[taught], question, marker)
     most = longest_values(prepared.skills, longest, prepared.tutor_card.longest_attempt, marker)
     return PreflightRequest(

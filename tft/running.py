@@ -151,7 +151,7 @@ async def _check_tutor(prepared: Prepared, executor: Executor, watch: Watch) -> 
     Raises:
         PrerequisiteError: with all that does not fit, and what to do about it.
     """
-    asked = roles_asked(prepared.config.tuition.methods, prepared.tutor_card, judged=prepared.judged)
+    asked = roles_asked(prepared.config.tuition, prepared.tutor_card, judged=prepared.judged)
     if prepared.tutor.engine.type == "transformers" or not asked:
         return
     watch.began("preflight", "", 0)

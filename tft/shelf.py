@@ -1,9 +1,9 @@
 """The shelf: demonstrations by skill, made once and read by every student that needs them.
 
-A shelf grows batch by batch. Under ``methods: auto`` the tutor writes the questions of the first batch, and of others
-while most of them are new and its budget reaches for all lessons at that price; then the curriculum draws them, and it
-is paid for answers only. What stands on a shelf does not depend on who asked first, so the students of a roster share
-what the tutor was paid for once.
+A shelf grows batch by batch; ``tuition.questions`` says who asks. Left to itself under ``methods: auto``, the tutor
+writes the questions of the first batch, and of others while most of them are new and its budget reaches for all
+lessons at that price; then the curriculum draws them, and the tutor is paid for answers only. What stands on a shelf
+does not depend on who asked first, so the students of a roster share what the tutor was paid for once.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class _Row:
     exhausted: bool = False
     price: float | None = None
     """Tokens a lesson, in the last batch that had any."""
-    written: float | None = None
-    """The same, of the last that the tutor wrote the questions of."""
+    usual: float | None = None
+    """The same, of the last whose questions were not drawn to save tokens."""
 
 
 class Shelf:
@@ -60,8 +60,10 @@ class Shelf:
         self._held_out = held_out
         self._steps = steps
         self._out_of_time = out_of_time
-        self._draws = prepared.config.tuition.methods == "auto"
-        self._rows = {skill: _Row() for skill in prepared.skills}
+        tuition = prepared.config.tuition
+        self._only_draws = tuition.questions == "curriculum"
+        self._may_draw = tuition.questions == "auto" and tuition.methods == "auto"
+        self._rows = {skill: _Row(drawn=self._only_draws) for skill in prepared.skills}
         self._seed = prepared.seed("shelf", "", 0) if prepared.inherited.digest else prepared.config.seed
         self.used = Usage()
         """What the tutor was asked for, by this shelf and by critiques."""
@@ -87,19 +89,19 @@ class Shelf:
         return Purse(
             tokens=None if left is None else max(0, left),
             prices=prices,
-            scarce=self._is_scarce([row.written for row in self._rows.values()]),
+            scarce=self._is_scarce([row.usual for row in self._rows.values()]),
             ready={skill: max(0, len(row.lessons) - read.get(skill, 0)) for skill, row in self._rows.items()},
             spent=bool(self.limit),
         )
 
-    def _is_scarce(self, written: Collection[float | None]) -> bool:
-        """Say whether the budget would not pay for all lessons of the campaign, if the tutor wrote all questions.
+    def _is_scarce(self, usual: Collection[float | None]) -> bool:
+        """Say whether the budget would not pay for all lessons of the campaign at what they usually cost.
 
         Args:
-            written: tokens of a lesson whose question the tutor wrote, by skill; None where there is none.
+            usual: tokens of a lesson by skill, where no question is drawn to save tokens; None where there is none.
         """
         budget, tuition = self._prepared.config.budget.tutor_tokens, self._prepared.config.tuition
-        prices = [it for it in written if it is not None]
+        prices = [it for it in usual if it is not None]
         if budget is None or not prices:
             return False
         taught = sum(skill.role == "taught" for skill in self._prepared.skills.values())
@@ -155,9 +157,9 @@ class Shelf:
         self.used += offered.usage
         if offered.lessons:
             row.price = offered.usage.total / len(offered.lessons)
-            row.written = row.written if request.drawn else row.price
+            row.usual = row.price if self._only_draws or not request.drawn else row.usual
         new = len(offered.lessons) / LESSONS_A_BATCH
-        if self._draws and not row.drawn:
-            row.drawn = new < _REPEATS or self._is_scarce([row.written])
+        if self._may_draw and not row.drawn:
+            row.drawn = new < _REPEATS or self._is_scarce([row.usual])
         else:
             row.exhausted = new < _EXHAUSTED

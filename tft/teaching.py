@@ -1,7 +1,7 @@
 """From a syllabus to lessons: the shelf, the student and the tutor are asked for each kind it names.
 
 Feedback takes questions that a student was shown before, as far as there are any, because those have been paid for;
-practice takes questions that the curriculum draws, which cost nothing.
+critiques, self-training and practice take questions that the curriculum draws, which cost nothing.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from tft.lessons import (
     unanswered,
 )
 from tft.records import Lesson, Offered
+from tft.tutor.values import roles_that_show
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -49,6 +50,8 @@ Result = TypeVar("Result")
 
 _ATTEMPTS = 4
 """Answers a question, to find one that is right and one that is wrong."""
+_QUESTIONS = 4
+"""Most questions for each lesson that comes of a student's own work: not all are of use, and they cost nothing."""
 
 
 class Teaching:
@@ -99,34 +102,24 @@ class Teaching:
         return lessons + await self._replay(pupil, syllabus.cycle, rows)
 
     async def _teach(self, pupil: Pupil, cycle: int, skill: str, counts: dict[str, int]) -> list[Lesson]:
-        shown = counts.get("demonstration", 0) + counts.get("critique", 0)
-        lessons = await self._show(pupil, cycle, skill, counts, shown) if shown else []
+        lessons = await self._read_on(pupil, skill, counts.get("demonstration", 0))
+        if counts.get("critique"):
+            lessons += await self._criticise(pupil, cycle, skill, counts["critique"])
         if counts.get("feedback"):
             # Only on what the tutor can answer itself.
             answered = self._shown_before(pupil, cycle, skill, counts["feedback"])
             answered += await self._read_on(pupil, skill, counts["feedback"] - len(answered))
             lessons += await self._promise(pupil, cycle, tuple(answered))
         if counts.get("self_training"):
-            drawn = self._draw(pupil, cycle, skill, counts["self_training"])
-            lessons += await self._train_itself(pupil, cycle, drawn)
+            lessons += await self._train_itself(pupil, cycle, skill, counts["self_training"])
         if counts.get("preference"):
             asked = await self._to_answer(pupil, cycle, skill, counts["preference"])
             pair = self._have_judged if self._prepared.judged else self._pair
             lessons += await pair(pupil, cycle, skill, asked)
         if counts.get("practice"):
-            drawn = self._draw(pupil, cycle, skill, counts["practice"])
+            drawn = self._draw(pupil, cycle, skill, counts["practice"], "practice")
             lessons += for_own_work(drawn, "practice")
         return lessons
-
-    async def _show(self, pupil: Pupil, cycle: int, skill: str, counts: dict[str, int], shown: int) -> list[Lesson]:
-        """Let a student read on, and have what it gets wrong criticised."""
-        new = await self._read_on(pupil, skill, shown)
-        critiques: list[Lesson] = []
-        if counts.get("critique"):
-            critiques = await self._criticise(pupil, cycle, skill, new, counts["critique"])
-            answered = {lesson.item.question for lesson in critiques if lesson.kind == "critique"}
-            new = [lesson for lesson in new if lesson.item.question not in answered]
-        return critiques + new[: counts.get("demonstration", 0)]
 
     async def _read_on(self, pupil: Pupil, skill: str, count: int) -> list[Lesson]:
         new = await self._shelf.take(skill, pupil.read.get(skill, 0), count) if count > 0 else []
@@ -147,14 +140,15 @@ class Teaching:
         whose.
         """
         if isinstance(pupil.config.adapter, HeadAdapter):
-            return tuple(self._draw(pupil, cycle, skill, count))
+            return tuple(self._draw(pupil, cycle, skill, count, "pairs"))
         known = self._shown_before(pupil, cycle, skill, count)
-        if {"author", "demonstrator"} <= set(self._prepared.tutor_card.roles):
+        if set(roles_that_show(self._config.tuition)) <= set(self._prepared.tutor_card.roles):
             known += await self._read_on(pupil, skill, count - len(known))
-        return (*known, *self._draw(pupil, cycle, skill, count - len(known)))
+        return (*known, *self._draw(pupil, cycle, skill, count - len(known), "pairs"))
 
-    def _draw(self, pupil: Pupil, cycle: int, skill: str, count: int) -> list[Lesson]:
-        seed = str(self._prepared.seed("draw", pupil.config.id, cycle, skill))
+    def _draw(self, pupil: Pupil, cycle: int, skill: str, count: int, purpose: str) -> list[Lesson]:
+        """Let the curriculum draw questions; others for every purpose."""
+        seed = str(self._prepared.seed(f"draw {purpose}", pupil.config.id, cycle, skill))
         return [unanswered(item) for item in draw_items(self._prepared.source, skill, count, self._not_drawn, seed)]
 
     async def _promise(self, pupil: Pupil, cycle: int, lessons: tuple[Lesson, ...]) -> list[Lesson]:
@@ -170,9 +164,10 @@ class Teaching:
         )
         return await self._ask_tutor(pupil, cycle, "promise", promise_feedback, request)
 
-    async def _train_itself(self, pupil: Pupil, cycle: int, lessons: Sequence[Lesson]) -> list[Lesson]:
+    async def _train_itself(self, pupil: Pupil, cycle: int, skill: str, count: int) -> list[Lesson]:
         """Let a student answer several times, and keep what is right."""
-        return list((await self._contest(Offered, self_train, pupil, cycle, lessons)).lessons)
+        drawn = self._draw(pupil, cycle, skill, _QUESTIONS * count, "self_training")
+        return list((await self._contest(Offered, self_train, pupil, cycle, drawn, count)).lessons)
 
     async def _pair(self, pupil: Pupil, cycle: int, _skill: str, lessons: Sequence[Lesson]) -> list[Lesson]:
         """Let a student answer several times, and the grader tell right from wrong."""
@@ -189,7 +184,7 @@ class Teaching:
 
     async def _contest(
         self, kind: type[Result], stage: Callable[[ContestRequest], Result], pupil: Pupil, cycle: int,
-        lessons: Sequence[Lesson],
+        lessons: Sequence[Lesson], wanted: int | None = None,
     ) -> Result:  # fmt: skip
         request = ContestRequest(
             student=pupil.ref,
@@ -199,14 +194,16 @@ class Teaching:
             grader=self._prepared.curriculum.grader,
             max_tokens=self._config.exams.max_tokens,
             seed=self._prepared.seed("contest", pupil.config.id, cycle),
+            wanted=wanted,
         )
         return await self._steps.run(
             kind, pupil.place, stage, request, name=stage.__name__, student=pupil.config.id, cycle=cycle
         )
 
-    async def _criticise(self, pupil: Pupil, cycle: int, skill: str, shown: list[Lesson], count: int) -> list[Lesson]:
-        """Let a student attempt items, and the tutor criticise what went wrong."""
-        attempts = await self._practise(pupil, cycle, skill, tuple(lesson.item for lesson in shown))
+    async def _criticise(self, pupil: Pupil, cycle: int, skill: str, count: int) -> list[Lesson]:
+        """Let a student attempt questions that the curriculum draws, and the tutor criticise what went wrong."""
+        drawn = self._draw(pupil, cycle, skill, _QUESTIONS * count, "critique")
+        attempts = await self._practise(pupil, cycle, skill, tuple(lesson.item for lesson in drawn))
         wrong, right = (
             tuple(it for it in attempts.answers if it.verdict.passed is passed)[:count] for passed in (False, True)
         )

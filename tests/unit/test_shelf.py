@@ -43,7 +43,7 @@ class FakeSteps:
 
 def make(
     steps: FakeSteps, tokens: int | None = None, out_of_time: Callable[[], bool] = lambda: False,
-    methods: str = "demonstration",
+    methods: str = "demonstration", questions: str = "auto",
 ) -> Shelf:  # fmt: skip
     budget = BudgetConfig(tutor_tokens=tokens, hours=2)
     prepared = SimpleNamespace(
@@ -51,7 +51,9 @@ def make(
             budget=budget,
             seed=7,
             tutor=TutorUse(use="abacus"),
-            tuition=TuitionConfig.model_validate({"methods": methods, "lessons": 500, "cycles": 3}),
+            tuition=TuitionConfig.model_validate(
+                {"methods": methods, "questions": questions, "lessons": 500, "cycles": 3}
+            ),
         ),
         tutor_card=SimpleNamespace(price=None),
         skills=SKILLS,
@@ -154,6 +156,21 @@ def test_where_tokens_are_scarce_the_curriculum_draws(tokens: int | None, drawn:
     steps = FakeSteps()
     take(make(steps, tokens, methods="auto"), 0, 2 * BATCH)
     assert [request.drawn for request in steps.asked] == drawn
+
+
+@pytest.mark.parametrize(("questions", "drawn"), [("curriculum", True), ("tutor", False)])
+@pytest.mark.parametrize("methods", ["auto", "demonstration"])
+def test_who_asks_may_be_said(methods: str, questions: str, drawn: bool) -> None:
+    steps = FakeSteps(BATCH, BATCH // 2, BATCH)
+    take(make(steps, 20_000, methods=methods, questions=questions), 0, 2 * BATCH)
+    assert [request.drawn for request in steps.asked] == [drawn] * 3
+
+
+@pytest.mark.parametrize(("tokens", "scarce"), [(29_999, True), (30_000, False)])
+def test_what_is_drawn_for_another_reason_makes_tokens_scarce_at_its_own_price(tokens: int, scarce: bool) -> None:
+    shelf = make(FakeSteps(), tokens, methods="auto", questions="curriculum")
+    take(shelf, 0, 1)
+    assert shelf.purse({}).scarce is scarce
 
 
 def test_a_skill_is_asked_out_only_when_nothing_can_be_drawn_either() -> None:

@@ -238,6 +238,9 @@ class TuitionConfig(Frozen):
     student's own right answers; ``feedback``: the tutor says what it would have expected at the student's own tokens;
     ``preference``: right answers against wrong ones; ``practice``: the grader's verdict on the student's own
     answers."""
+    questions: Literal["auto", "tutor", "curriculum"] = "auto"
+    """Who asks what is demonstrated: the ``tutor``; the ``curriculum``, so that the tutor is paid for answers alone;
+    ``auto``: the tutor, and under ``methods: auto`` the curriculum where the tutor repeats itself or tokens are few."""
     planner: str = "evidence"
     """What plans each cycle: ours, by evidence, or one that a plug-in brings."""
     pairs: Literal["auto", "grader", "judge"] = "auto"

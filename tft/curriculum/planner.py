@@ -64,7 +64,7 @@ def plan(standing: Standing, skills: Mapping[str, SkillCard], config: TuitionCon
                 tuition += [line for line in standing.material if line.skill == name]
     tuition += [line for line in standing.material if line.skill not in skills]
     if config.methods == "auto" and not purse.spent:
-        tuition, dear = spend(tuition, standing, skills, waiting, config.lessons)
+        tuition, dear = spend(tuition, standing, skills, waiting, config.lessons, last=standing.cycle >= config.cycles)
         waiting |= dear
     if taught or tuition:
         if purse.spent:

@@ -2,7 +2,9 @@
 
 The gain of a lesson is how fast the student has learned the skill so far, times what is left to learn of it; a skill
 that others wait for counts for them, too. Lessons that were written for another student cost nothing. Where nothing
-is known of a skill yet, one is taken to need as many lessons as a cycle has for half of it.
+is known of a skill yet, one is taken to need as many lessons as a cycle has for half of it. Skills that wait, and that
+nobody was shown yet, have their share kept for them while there are cycles to come: what is learned last would
+otherwise find the purse empty.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ def spend(
     skills: Mapping[str, SkillCard],
     waiting: Mapping[str, str],
     usual: int,
+    *,
+    last: bool,
 ) -> tuple[list[Tuition], dict[str, str]]:
     """Cut lines down to what the purse reaches for.
 
@@ -38,6 +42,7 @@ def spend(
         skills: the curriculum's.
         waiting: skills that are not taught yet.
         usual: new lessons a skill and cycle.
+        last: whether no other cycle will come.
 
     Returns:
         The lines in their order, and skills that now wait, with the reason.
@@ -46,8 +51,11 @@ def spend(
     if purse.tokens is None or not purse.prices:
         return list(lines), {}
     mean = sum(purse.prices.values()) / len(purse.prices)
-    left, free, granted = purse.tokens, dict(purse.ready), {}
+    free, granted = dict(purse.ready), {}
     paid = [line for line in lines if line.kind in _PAID]
+    unseen = [] if last else [it for it in waiting if not (standing.shown.get(it) or purse.ready.get(it))]
+    now = {line.skill for line in paid}
+    left: float = purse.tokens * len(now) / max(1, len(now) + len(unseen))
 
     def worth(line: Tuition) -> float:
         price = purse.prices.get(line.skill, mean)
@@ -55,7 +63,7 @@ def spend(
 
     for line in sorted(paid, key=worth, reverse=True):
         price = purse.prices.get(line.skill, mean)
-        ready = min(line.lessons, free.get(line.skill, 0))
+        ready = min(line.lessons, free.get(line.skill, 0)) if line.kind == "demonstration" else 0
         free[line.skill] = free.get(line.skill, 0) - ready
         bought = min(line.lessons - ready, int(left / price)) if price > 0 else line.lessons - ready
         left -= bought * price

@@ -2,9 +2,9 @@
 
 Preferences: where some are right and some wrong, it is told apart by its own work; where all are wrong, the tutor's
 answer stands against one of them, if there is one; where all are right, there is nothing to tell. Self-training: a
-right answer to a question that it also gets wrong is learned by heart (Yuan et al. 2023, rejection sampling). No tutor
-tokens are spent: the tutor's answer is that of a demonstration that was made before. For a student whose head rates
-answers, its base model writes them.
+right answer of its own is learned from (Yuan et al. 2023, rejection sampling), first of all to questions that it
+also gets wrong. No tutor tokens are spent: the tutor's answer is that of a demonstration that was made before. For a
+student whose head rates answers, its base model writes them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING
 from tft.config.cards import GraderConfig
 from tft.graders import grade_attempts
 from tft.ports import Sampling
-from tft.records import Attempt, Example, Item, Lesson, Lineage, Offered, Rejection, Usage, digest
+from tft.records import Attempt, Example, Item, Lesson, Lineage, Offered, Rejection, Usage, digest, make_seed
 from tft.student import StudentRef
 from tft.student.models import draft
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+
+_AT_ONCE = 256
+"""Questions that are answered before it is seen whether more are needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class ContestRequest:
     grader: GraderConfig
     max_tokens: int
     seed: int
+    wanted: int | None = None
+    """Lessons after which no more questions are asked; None asks them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +64,24 @@ def contest(request: ContestRequest) -> Offered:
 
 
 def self_train(request: ContestRequest) -> Offered:
-    """Let a student answer questions several times, and keep a right answer to each that it also gets wrong."""
-    lessons, rejections = [], []
+    """Let a student answer questions several times, and keep a right answer to each, as many as are wanted.
+
+    Questions that it also gets wrong come first; it is asked on until there are enough of these, or no question is
+    left. Then those that it always gets right fill up what is missing.
+    """
+    sometimes: list[Lesson] = []
+    always: list[Lesson] = []
+    rejections = []
     for lesson, right, wrong in _tell_apart(request):
         finished = [it for it in right if it.finished]
-        if not finished or not wrong:
+        if not finished:
             rejections.append(_refuse("self_training", lesson, finished, wrong))
         else:
-            lessons.append(_own_answer(lesson.item, finished[0].text, request.student))
-    return Offered(tuple(lessons), tuple(rejections), Usage())
+            (sometimes if wrong else always).append(_own_answer(lesson.item, finished[0].text, request.student))
+        if len(sometimes) == request.wanted:
+            break
+    wanted = len(request.lessons) if request.wanted is None else request.wanted
+    return Offered((*sometimes, *always[: wanted - len(sometimes)]), tuple(rejections), Usage())
 
 
 def answer(request: ContestRequest) -> Contested:
@@ -76,11 +91,14 @@ def answer(request: ContestRequest) -> Contested:
 
 def _answer(request: ContestRequest) -> Iterator[list[Attempt]]:
     """Give the student's answers to each question that can be graded, each once."""
-    asked = [lesson.item for lesson in request.lessons for _ in range(request.attempts)]
-    answers = draft(request.student, asked, Sampling(request.max_tokens, request.temperature, request.seed))
-    for place in range(0, len(answers), request.attempts):
-        own = {it.text: it for it in answers[place : place + request.attempts] if it.finished or request.grader.cut_off}
-        yield list(own.values())
+    each = request.attempts
+    for start in range(0, len(request.lessons), _AT_ONCE):
+        asked = [it.item for it in request.lessons[start : start + _AT_ONCE] for _ in range(each)]
+        seed = request.seed if start == 0 else make_seed([request.seed, start])
+        answers = draft(request.student, asked, Sampling(request.max_tokens, request.temperature, seed))
+        for place in range(0, len(answers), each):
+            own = {it.text: it for it in answers[place : place + each] if it.finished or request.grader.cut_off}
+            yield list(own.values())
 
 
 def _tell_apart(request: ContestRequest) -> Iterator[tuple[Lesson, list[Attempt], list[Attempt]]]:
@@ -116,6 +134,7 @@ def _pair(lesson: Lesson, right: Attempt | None, wrong: Attempt, student: Studen
         lesson,
         id=digest(["preference", lesson.item.question, chosen, wrong.text, model]),
         kind="preference",
+        examples=(Example.of(lesson.item.question, chosen),),
         answer=chosen,
         rejected=wrong.text,
         cut_off=tuple(it.text for it in (right, wrong) if it is not None and not it.finished),

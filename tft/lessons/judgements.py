@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tft.lessons.contests import Contested
-from tft.records import Attempt, Lesson, Lineage, Offered, Rejection, Verdict, digest
+from tft.records import Attempt, Example, Lesson, Lineage, Offered, Rejection, Verdict, digest
 from tft.student import StudentRef
 from tft.tutor import Allowance, Pair, Preference, Tutor, TutorRef, open_tutor, prefer
 
@@ -72,6 +72,7 @@ def _pair(
         lesson,
         id=digest(["preference", lesson.item.question, chosen, rejected, model, tutor.fingerprint]),
         kind="preference",
+        examples=(Example.of(lesson.item.question, chosen),),
         answer=chosen,
         rejected=rejected,
         cut_off=tuple(it.text for it in own if it.text in (chosen, rejected) and not it.finished),

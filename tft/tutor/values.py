@@ -9,6 +9,7 @@ from tft.config.campaign import EXAMPLES_SHOWN, TAKEN_SHOWN
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tft.config.campaign import TuitionConfig
     from tft.config.cards import Role, SkillCard, TutorCard
 
 
@@ -16,29 +17,36 @@ _WRITES: tuple[Role, ...] = ("author", "demonstrator")
 NEEDED: dict[str, tuple[Role, ...]] = {
     "auto": (*_WRITES, "critic"),
     "demonstration": _WRITES,
-    "critique": (*_WRITES, "critic"),
+    "critique": ("critic",),
     "self_training": (),
     "feedback": _WRITES,
     "preference": (),
     "practice": (),
 }
-"""The roles a tutor must take, by ``tuition.methods``."""
+"""The roles a tutor must take, by ``tuition.methods``, where it asks the questions as well."""
 
 
-def roles_needed(methods: str, *, judged: bool) -> tuple[Role, ...]:
+def roles_needed(tuition: TuitionConfig, *, judged: bool) -> tuple[Role, ...]:
     """Give the roles a tutor must take.
 
     Args:
-        methods: ``tuition.methods``.
+        tuition: how it teaches.
         judged: whether its judge tells a student's answers apart.
     """
-    return (*NEEDED[methods], "judge") if judged else NEEDED[methods]
+    needed = (*NEEDED[tuition.methods], "judge") if judged else NEEDED[tuition.methods]
+    return tuple(role for role in needed if role in roles_that_show(tuition) or role not in _WRITES)
 
 
-def roles_asked(methods: str, card: TutorCard, *, judged: bool) -> tuple[Role, ...]:
+def roles_that_show(tuition: TuitionConfig) -> tuple[Role, ...]:
+    """Give the roles that a demonstration takes: the author is none of them where the curriculum asks."""
+    return ("demonstrator",) if tuition.questions == "curriculum" else _WRITES
+
+
+def roles_asked(tuition: TuitionConfig, card: TutorCard, *, judged: bool) -> tuple[Role, ...]:
     """Give the roles a tutor is asked in: those it must take, and for preferences those it can."""
-    can_show = methods == "preference" and all(role in card.roles for role in _WRITES)
-    return (*(_WRITES if can_show else ()), *roles_needed(methods, judged=judged))
+    shows = roles_that_show(tuition)
+    can_show = tuition.methods == "preference" and all(role in card.roles for role in shows)
+    return (*(shows if can_show else ()), *roles_needed(tuition, judged=judged))
 
 
 def usual_values(skill: str, card: SkillCard, question: str, marker: str | None) -> dict[Role, dict[str, Any]]:

@@ -111,7 +111,7 @@ def _check_roles(draft: Draft, content: Content, problems: list[Problem]) -> Non
     tuition, curriculum = draft.config.tuition, content.curriculum
     known = curriculum is not None and curriculum.grader.type in plugins.names("tft.graders")
     judged = curriculum is not None and known and is_judged(tuition, curriculum.grader)
-    needed = roles_needed(tuition.methods, judged=judged)
+    needed = roles_needed(tuition, judged=judged)
     missing = [role for role in needed if role not in content.tutor.roles]
     if missing:
         why = f"tuition.methods: {tuition.methods}" + (" with pairs that a judge tells apart" if judged else "")

@@ -104,7 +104,7 @@ def _worst_requests(content: Content, tuition: TuitionConfig, problems: list[Pro
     marker = content.curriculum.grader.marker if content.curriculum is not None else None
     judged = content.curriculum is not None and is_judged(tuition, content.curriculum.grader)
     longest = longest_values(content.skills, question, card.longest_attempt, marker)
-    values = {role: longest[role] for role in roles_asked(tuition.methods, card, judged=judged)}
+    values = {role: longest[role] for role in roles_asked(tuition, card, judged=judged)}
     worst = {role: _worst_request(card, role, values[role], content.tutor_folders, problems) for role in values}
     known = {role: use for role, use in worst.items() if use is not None}
     return known if len(known) == len(values) else None
