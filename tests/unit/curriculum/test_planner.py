@@ -24,6 +24,8 @@ scores = st.dictionaries(st.sampled_from(sorted(SKILLS)), st.integers(0, 100))
 
 
 SPENT = Purse(spent=True)
+LAST = CONFIG.cycles
+"""A cycle after which no skill has a share of tokens kept for it."""
 
 
 def known(**scores: int) -> dict[str, Mastery]:
@@ -106,9 +108,9 @@ def test_the_more_is_right_the_less_the_tutor_is_asked() -> None:
 
 def test_a_tutor_whose_tokens_are_shared_out_need_not_rest() -> None:
     purse = Purse(tokens=1e6, prices={"short": 10.0}, scarce=True)
-    found = plan("ada", 2, SKILLS, known(facts=100, short=60), CONFIG, purse=purse)
+    found = plan("ada", LAST, SKILLS, known(facts=100, short=60), CONFIG, purse=purse)
     assert kinds(found, "short") == {"demonstration": 800, "self_training": 800}
-    few = plan("ada", 2, SKILLS, known(facts=100, short=60), CONFIG, purse=Purse(100.0, {"short": 10.0}, scarce=True))
+    few = plan("ada", LAST, SKILLS, known(facts=100, short=60), CONFIG, purse=Purse(100.0, {"short": 10.0}, scarce=True))
     assert kinds(few, "short") == {"demonstration": 10, "self_training": 800}
 
 
@@ -285,7 +287,7 @@ WIDE = {**SKILLS, "other": SkillCard(title="other"), "third": SkillCard(title="t
 
 
 def cut(purse: Purse, shown: dict[str, int] | None = None, **scores: int) -> Syllabus:
-    return plan("ada", 2, WIDE, known(facts=100, **scores), CONFIG, shown, purse=purse)
+    return plan("ada", LAST, WIDE, known(facts=100, **scores), CONFIG, shown, purse=purse)
 
 
 def test_tokens_go_where_they_are_expected_to_gain_most() -> None:
@@ -298,7 +300,7 @@ def test_tokens_go_where_they_are_expected_to_gain_most() -> None:
     assert taught(slow) == {"other": 1000}
     # One that others wait for counts for them, too.
     alone = {name: card for name, card in WIDE.items() if name != "third"}
-    free = plan("ada", 2, alone, known(facts=100, short=10, other=10), CONFIG, purse=rich(50_000, short=50, other=50))
+    free = plan("ada", LAST, alone, known(facts=100, short=10, other=10), CONFIG, purse=rich(50_000, short=50, other=50))
     assert taught(free) == {"short": 1000}
 
 
@@ -315,6 +317,18 @@ def test_what_is_cut_says_so() -> None:
     assert taught(syllabus) == {"short": 1000, "other": 200}
     line = next(it for it in syllabus.tuition if it.skill == "other" and it.kind == "demonstration")
     assert line.reason.endswith("; 200 of 1000, as far as tokens reach")
+
+
+def test_a_skill_that_waits_has_its_share_kept() -> None:
+    def granted(cycle: int, shown: dict[str, int] | None = None, ready: dict[str, int] | None = None) -> dict[str, int]:
+        purse = Purse(30_000, {"short": 50}, ready or {})
+        return taught(plan("ada", cycle, SKILLS, known(facts=100, short=10), CONFIG, shown, purse=purse))
+
+    # Two skills, 600 lessons: one is taught, and one waits for it.
+    assert granted(2) == {"short": 300}
+    assert granted(LAST) == {"short": 600}
+    assert granted(2, shown={"long": 1}) == {"short": 600}
+    assert granted(2, ready={"long": 1}) == {"short": 600}
 
 
 def test_what_somebody_has_paid_for_costs_nothing() -> None:
