@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 QUICKSTART = shipped() / "configs" / "quickstart.yaml"
+THRIFTY = shipped() / "configs" / "thrifty.yaml"
 
 
 def run_campaign(config: Path, folder: Path, settings: tuple[str, ...]) -> dict[str, Any]:

@@ -45,6 +45,18 @@ def median_interval(values: Sequence[float], draws: int = 10_000) -> tuple[float
     return medians[round(0.025 * draws)], medians[round(0.975 * draws) - 1]
 
 
+_T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
+"""Quantiles of Student's t for 95 %, by the number of values."""
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
+    """Give the 95 % interval of a mean of two to ten values, by Student's t; none where it cannot be told."""
+    if len(values) not in _T:
+        return None, None
+    mean, half = statistics.mean(values), _T[len(values)] * statistics.stdev(values) / len(values) ** 0.5
+    return mean - half, mean + half
+
+
 def write_result(name: str, rows: list[Row]) -> None:
     """Print a table and write ``benchmarks/results/<name>.json``."""
     table = Table(title=name)
@@ -67,6 +79,12 @@ def write_result(name: str, rows: list[Row]) -> None:
     }
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / f"{name}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_rows(name: str) -> list[Row]:
+    """Read the rows of a result that was written before; none where there is no such result."""
+    path = FOLDER / f"{name}.json"
+    return [Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))["rows"]] if path.exists() else []
 
 
 def commit() -> str:

@@ -251,7 +251,10 @@ class TuitionConfig(Frozen):
     ready: Annotated[float, Field(gt=0, lt=1)] = 0.75
     """Share of right answers from which a skill can be built on: those that need it no longer wait."""
     lessons: Annotated[int, Field(ge=1)] = 1200
-    """New lessons a skill and cycle, at most."""
+    """New lessons of each kind a skill and cycle, at most."""
+    demonstrations: Annotated[int, Field(ge=0)] | None = None
+    """Of these, worked answers of the tutor, at most; what students learn from their own answers is not limited by it.
+    None means ``lessons``."""
     critiques: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of a skill's lessons that criticise the student's own attempts, once some of them are right."""
     replay: Annotated[float, Field(ge=0, le=1)] = 0.25

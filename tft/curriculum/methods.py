@@ -86,4 +86,7 @@ def choose_methods(
             )
         rests = "" if "demonstration" in kinds else ", and the tutor rests"
         kinds["self_training"] = (lessons, f"often right, so its own right answers teach it{rests}")
+    if "demonstration" in kinds and config.demonstrations is not None:
+        count, reason = kinds["demonstration"]
+        kinds["demonstration"] = (min(count, config.demonstrations), reason)
     return [Tuition(skill, kind, count, f"{evidence}: {reason}") for kind, (count, reason) in kinds.items() if count]

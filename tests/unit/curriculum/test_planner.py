@@ -110,8 +110,22 @@ def test_a_tutor_whose_tokens_are_shared_out_need_not_rest() -> None:
     purse = Purse(tokens=1e6, prices={"short": 10.0}, scarce=True)
     found = plan("ada", LAST, SKILLS, known(facts=100, short=60), CONFIG, purse=purse)
     assert kinds(found, "short") == {"demonstration": 800, "self_training": 800}
-    few = plan("ada", LAST, SKILLS, known(facts=100, short=60), CONFIG, purse=Purse(100.0, {"short": 10.0}, scarce=True))
+    few = plan(
+        "ada", LAST, SKILLS, known(facts=100, short=60), CONFIG, purse=Purse(100.0, {"short": 10.0}, scarce=True)
+    )
     assert kinds(few, "short") == {"demonstration": 10, "self_training": 800}
+
+
+@pytest.mark.parametrize(("most", "shown"), [(None, 750), (300, 300), (900, 750)])
+def test_the_tutors_own_lessons_may_be_fewer(most: int | None, shown: int) -> None:
+    config = CONFIG.model_copy(update={"demonstrations": most})
+    found = plan("ada", 2, SKILLS, known(facts=100, short=30), config)
+    assert kinds(found, "short") == {"demonstration": shown, "critique": 250, "self_training": 1000}
+
+
+def test_without_any_the_student_is_alone() -> None:
+    config = CONFIG.model_copy(update={"demonstrations": 0, "critiques": 0.0})
+    assert kinds(plan("ada", 2, SKILLS, known(facts=100, short=30), config), "short") == {"self_training": 1000}
 
 
 def test_where_only_a_judge_can_say_what_is_better_it_is_asked() -> None:
@@ -300,7 +314,9 @@ def test_tokens_go_where_they_are_expected_to_gain_most() -> None:
     assert taught(slow) == {"other": 1000}
     # One that others wait for counts for them, too.
     alone = {name: card for name, card in WIDE.items() if name != "third"}
-    free = plan("ada", LAST, alone, known(facts=100, short=10, other=10), CONFIG, purse=rich(50_000, short=50, other=50))
+    free = plan(
+        "ada", LAST, alone, known(facts=100, short=10, other=10), CONFIG, purse=rich(50_000, short=50, other=50)
+    )
     assert taught(free) == {"short": 1000}
 
 
