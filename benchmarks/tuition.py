@@ -8,11 +8,12 @@ exactly as many answer tokens as the campaign trained that student on. *tuned* t
 curriculum, so that the tutor is paid for answers alone, as the campaign does; *plain* lets the tutor write the
 questions too. Rate, batch, optimiser and warm-up are those of the campaign.
 
-A peer has as many tutor tokens as the campaign had, and the tuned one three times as many as well; where it is at 90 %
-with that, twice, and where it is there with as many, half. Held out for all: the final exam, the GSM8K steps of
-`TFT_DATA`, and 2,000 questions a skill that a student knew before and that nobody taught it. Seeds that stand in
-`benchmarks/results/tuition.json`, each with its commit, or lie finished below `runs/tuition` are not done again, unless
-`fresh` is said; a seed takes half an hour on one core, and a number takes as many.
+A peer has as many tutor tokens as the campaign had. Where the campaign reached 90 %, the tuned one is given three
+times as many as well; where it is there with that, twice, and where it is there with as many, half. Held out for all:
+the final exam, the GSM8K steps of `TFT_DATA`, and 2,000 questions a skill that a student knew before and that nobody
+taught it. Seeds that stand in `benchmarks/results/tuition.json`, each with its commit, or lie finished below
+`runs/tuition` are not done again, unless `fresh` is said; a seed takes half an hour on one core, and a number takes as
+many.
 """
 
 from __future__ import annotations
@@ -108,11 +109,13 @@ def _compare(campaign: _Campaign, place: int) -> dict[str, Any]:
         taught = _train_with_trl(campaign, place, lessons, budget, f"tuned-{times:g}")
         return _mean(exam.taught(taught))
 
-    reached = {1.0: arms["tuned-1"]["mean"], MOST: reach(MOST)}
-    if reached[1.0] >= ENOUGH:
-        reached[0.5] = reach(0.5)
-    elif reached[MOST] >= ENOUGH:
-        reached[2.0] = reach(2.0)
+    reached = {1.0: arms["tuned-1"]["mean"]}
+    if any(mean >= ENOUGH for _, mean in curve):
+        reached[MOST] = reach(MOST)
+        if reached[1.0] >= ENOUGH:
+            reached[0.5] = reach(0.5)
+        elif reached[MOST] >= ENOUGH:
+            reached[2.0] = reach(2.0)
     report = campaign.told(student.id)
     return {
         "seed": campaign.seed, "student": student.id, "tokens": total, "trained_tokens": budget, "curve": curve,
