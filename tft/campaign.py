@@ -35,7 +35,7 @@ from tft.training import ClassRequest, ClassResult, TrainRequest, seat, train, t
 if TYPE_CHECKING:
     from tft.curriculum import Planner
     from tft.preparation import Prepared
-    from tft.records import Item, Lesson
+    from tft.records import Item, Lesson, StopReason
     from tft.steps import Steps
     from tft.student import StudentRef
 
@@ -104,12 +104,13 @@ class Campaign:
             for pupil in pupils:
                 syllabus = self._plan(pupil, cycle)
                 if not syllabus.tuition:
-                    pupil.stop = "mastery" if not syllabus.waiting else "no_lessons"
+                    mastered = set(self._taught) <= set(syllabus.mastered)
+                    pupil.stop = "mastery" if mastered else self._out_of_lessons()
                     continue
                 offered = await self._teaching.gather(pupil, syllabus)
                 kept = await self._curate(pupil, cycle, offered)
                 if not kept or (not self._shelf.limit and all(lesson.kind == "replay" for lesson in kept)):
-                    pupil.stop = "budget" if self._shelf.limit else "no_lessons"
+                    pupil.stop = self._out_of_lessons()
                     continue
                 pupil.remember(kept)
                 request = self._request(pupil, syllabus, kept)
@@ -234,6 +235,9 @@ class Campaign:
         return await self._steps.run(
             Sitting, pupil.place, sit, request, name=name, student=pupil.config.id, cycle=cycle
         )
+
+    def _out_of_lessons(self) -> StopReason:
+        return "budget" if self._shelf.limit else "no_lessons"
 
     def _out_of_time(self) -> bool:
         hours = self._config.budget.hours
