@@ -1,8 +1,8 @@
 """The gate: whether what a student learned in a cycle becomes the student, and what went wrong where it does not.
 
-A candidate sits the check. It also answers a sample of what it was just taught: who knows that much better than the
-check has learned by heart. A cycle that is refused is looked into: its lessons are verified once more, and what does
-not pass is never taught again.
+A candidate sits the check, and the questions of the whole exams that are watched. It also answers a sample of what it
+was just taught: who knows that much better than the check has learned by heart. A cycle that is refused is looked into:
+its lessons are verified once more, and what does not pass is never taught again.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tft.curriculum import Evidence, estimate, mean_score, reflect, renew
+from tft.curriculum import Compared, Evidence, estimate, keep_best, mean_score, reflect, renew
 from tft.curriculum.findings import name_wrong_lessons
+from tft.exams.examiner import sit
+from tft.exams.whole import watch
 from tft.lessons import Audited, CurateRequest, audit
 from tft.records import Sitting
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from tft.pupil import Pupil
     from tft.records import Checkpoint, Decision, Item, Lesson
     from tft.steps import Steps
+    from tft.student import StudentRef
     from tft.training import TrainRequest
 
 _SAMPLE = 16
@@ -54,17 +57,23 @@ class Gate:
         """Examine what was learned, and decide whether it was worth keeping."""
         candidate = replace(pupil.ref, checkpoint_path=request.folder_path, digest=checkpoint.digest)
         check = await self._sit(pupil, candidate, "check", cycle, self._prepared.splits.items["check"])
+        if not pupil.watched.answers:
+            pupil.watched = pupil.best_watched = await self._watch(pupil, pupil.ref, 0)
+        watched = await self._watch(pupil, candidate, cycle)
         sample = self._sample(pupil, cycle, request.lessons)
+        traces = renew(pupil.traces, pupil.check, check, cycle)
         evidence = Evidence(
-            pupil.check, check, tuple(pupil.history),
+            Compared(pupil.check, pupil.best, check), tuple(pupil.history), self._prober.believed(traces),
+            watched=Compared(pupil.watched, pupil.best_watched, watched),
             trained=await self._sit(pupil, candidate, "trained", cycle, sample) if sample else Sitting("trained", ()),
             leaked=[it.item.question for it in request.lessons if it.item.fingerprint in self._not_taught],
             measures=checkpoint.measures,
         )  # fmt: skip
         decision = reflect(pupil.config.id, cycle, self._prepared.skills, evidence, self._prepared.config.tuition)
         if decision.promoted:
-            pupil.traces = renew(pupil.traces, pupil.check, check, cycle)
-            pupil.ref, pupil.check, pupil.roll_backs = candidate, check, 0
+            pupil.ref, pupil.check, pupil.watched, pupil.traces = candidate, check, watched, traces
+            pupil.best, pupil.best_watched = keep_best(pupil.best, check), keep_best(pupil.best_watched, watched)
+            pupil.roll_backs = 0
         else:
             decision = await self._look_into(pupil, cycle, request.lessons, decision)
             pupil.roll_backs += 1
@@ -72,6 +81,16 @@ class Gate:
         self._prober.believe(pupil, cycle)
         pupil.history.append(mean_score(estimate([pupil.check]), self._taught))
         pupil.stop = decision.stop
+
+    async def _watch(self, pupil: Pupil, student: StudentRef, cycle: int) -> Sitting:
+        """Let a student answer what is watched of the whole exams; nothing where nothing is."""
+        suites = [suite for _, suite in self._prepared.suites if suite.watched]
+        if not suites:
+            return Sitting("watched", ())
+        request = watch(suites, student, self._prepared.config.exams.max_tokens)
+        return await self._steps.run(
+            Sitting, pupil.place, sit, request, name="examine", student=pupil.config.id, cycle=cycle
+        )
 
     async def _look_into(self, pupil: Pupil, cycle: int, lessons: tuple[Lesson, ...], decision: Decision) -> Decision:
         """Verify the lessons of a cycle once more, and strike out those that do not pass."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tft.config import CampaignConfig, CurriculumCard, SuiteCard, TutorCard
 from tft.config.cards import ServeConfig, ServeUse, SkillCard, choose_skills
 from tft.errors import Problem, UserError
-from tft.exams import Splits, Suite, make_splits, open_suite, read_suite
+from tft.exams import Splits, Suite, make_splits, open_suite, read_suite, set_apart
 from tft.exams.judges import appoint, refuse_judges
 from tft.fitting import read_build, refuse_student, refuse_tutor
 from tft.graders import is_judged
@@ -65,7 +65,7 @@ class Prepared:
         The facts of a table that is examined whole are left out: no longer problem can be worked without them, and a
         student that may not rehearse them forgets them.
         """
-        whole = {item.fingerprint for _, suite in self.suites for item in suite.items}
+        whole = {item.fingerprint for _, suite in self.suites for item in (*suite.items, *suite.watched)}
         own = self.splits.fingerprints() | (whole - self.splits.table())
         return tuple(sorted(own | self.inherited.held_out))
 
@@ -113,7 +113,8 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
     expected = [name for name, skill in curriculum.skills.items() if skill.role != "stretch"]
     read = [(card, appoint(read_suite(card, place, source, expected), library, config.exams.examiner))
             for card, place in cards]  # fmt: skip
-    suites = tuple((card, _without_taught(suite, splits, inherited)) for card, suite in read)
+    untaught = ((card, _without_taught(suite, splits, inherited)) for card, suite in read)
+    suites = tuple((card, set_apart(suite, config.exams.watched, config.seed)) for card, suite in untaught)
     fresh = tuple(
         StudentRef(
             it.id,
@@ -169,7 +170,7 @@ def _with_material(prepared: Prepared, beside: Path) -> Prepared:
     if not config.material:
         return prepared
     items = [item for held in prepared.splits.items.values() for item in held]
-    items += [item for _, suite in prepared.suites for item in suite.items]
+    items += [item for _, suite in prepared.suites for item in (*suite.items, *suite.watched)]
     held = HeldOut(items, fingerprints)
     setting = Setting(prepared.source, prepared.skills, held)
     found = [read_material(it, f"material.{place}", beside, setting) for place, it in enumerate(config.material)]

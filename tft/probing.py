@@ -10,9 +10,10 @@ from tft.records import Beliefs
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from tft.curriculum import Traces
     from tft.preparation import Prepared
     from tft.pupil import Pupil
-    from tft.records import Item, Sitting
+    from tft.records import Item, Mastery, Sitting
     from tft.steps import Steps
     from tft.student import StudentRef
 
@@ -38,7 +39,7 @@ class Prober:
     async def probe(self, pupil: Pupil, cycle: int) -> None:
         """Find out what a student can do, before it is taught anything."""
         if cycle == 1:
-            pupil.check = await self._sit(pupil, pupil.ref, "check", 0, self._items["check"])
+            pupil.check = pupil.best = await self._sit(pupil, pupil.ref, "check", 0, self._items["check"])
             pupil.history.append(mean_score(estimate([pupil.check]), self._taught))
             pupil.traces = hear(pupil.traces, pupil.check, 0)
         probe, asked = self._items["probe"], 0
@@ -47,11 +48,15 @@ class Prober:
             asked += len(items)
         self._note(pupil, "probe", cycle, asked, len(probe))
 
+    def believed(self, traces: Traces) -> dict[str, Mastery]:
+        """Say what may be believed of each skill from these answers."""
+        return believe(traces, self._decisions)
+
     def believe(self, pupil: Pupil, cycle: int) -> None:
         """Write down what the evidence says after a cycle."""
         self._note(pupil, "believe", cycle, 0, 0)
 
     def _note(self, pupil: Pupil, name: str, cycle: int, asked: int, of: int) -> None:
-        pupil.known = believe(pupil.traces, self._decisions)
+        pupil.known = self.believed(pupil.traces)
         beliefs = Beliefs(pupil.config.id, cycle, tuple(pupil.known.values()), asked, of)
         self._steps.note(beliefs, name=name, student=pupil.config.id, cycle=cycle)

@@ -23,6 +23,12 @@ class Pupil:
     """The promoted checkpoint."""
     check: Sitting = field(default_factory=lambda: Sitting("check", ()))
     """The check of the promoted checkpoint."""
+    best: Sitting = field(default_factory=lambda: Sitting("check", ()))
+    """Of each skill, the best check of a checkpoint that was promoted."""
+    watched: Sitting = field(default_factory=lambda: Sitting("watched", ()))
+    """What the promoted checkpoint answered of the whole exams, as far as the gate watches them."""
+    best_watched: Sitting = field(default_factory=lambda: Sitting("watched", ()))
+    """Of each whole exam, the best such sitting of a checkpoint that was promoted."""
     traces: Traces = field(default_factory=dict)
     """Its last answers to probe and check, and what they are worth."""
     known: dict[str, Mastery] = field(default_factory=dict)

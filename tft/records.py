@@ -90,7 +90,7 @@ class Sitting:
     """One student's answers to one set of items, in the order of the items."""
 
     exam: str
-    """``probe``, ``check``, ``trained``, ``final`` or the name of a whole exam."""
+    """``probe``, ``check``, ``watched``, ``trained``, ``final`` or the name of a whole exam."""
     answers: tuple[Answered, ...]
     sat: bool = True
     reason: str | None = None

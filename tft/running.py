@@ -208,7 +208,8 @@ def _write_setting(prepared: Prepared, ledger: Ledger) -> None:
         ],
         "suites": [
             {"name": suite.name, "caption": suite.told(card.caption), "missing": suite.missing,
-             "items": len(suite.items), "left_out": suite.left_out, "digest": suite.digest, "origin": suite.origin,
+             "items": len(suite.items), "watched": len(suite.watched), "unwatched": suite.unwatched,
+             "left_out": suite.left_out, "digest": suite.digest, "origin": suite.origin,
              "license": card.data.license,
              "reference": card.data.reference}
             for card, suite in prepared.suites

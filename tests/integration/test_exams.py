@@ -1,4 +1,6 @@
-"""A campaign that is examined on what somebody brought: a file of questions, a rubric, and a task of lm-eval."""
+"""A campaign that is examined on what somebody brought: files of questions, a rubric, and a task of lm-eval; the gate
+watches the file that has questions enough.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +22,7 @@ from tft.ports import Generation
 from tft.records import Message
 
 OWN = "sums/mine.csv"
+WIDE = "sums/wide.csv"
 TASK = "lm-eval:task.yaml"
 QUESTIONS = [f"{a}+{b}" for a, b in ((12, 13), (27, 58), (31, 45), (68, 29), (44, 17), (3, 4))]
 WITH_LM_EVAL = find_spec("lm_eval") is not None
@@ -55,6 +58,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     rows = [f"{it},{items.classify(it)[2]},{'small' if it == '3+4' else 'large'}" for it in QUESTIONS]  # type: ignore[index]
     (made / "sums" / "task.csv").write_text("\n".join(["question,answer,group", *rows]))
     (made / OWN).write_text("\n".join(["question,answer,group", *rows, ",7,small"]))
+    wide = [f"{f'{a}+{b}'},{a + b}" for a in range(20, 30) for b in range(40, 56)]
+    # Each once more, the other way round.
+    wide += [f"{f'{b}+{a}'},{a + b}" for a in range(20, 30) for b in range(40, 56)]
+    (made / WIDE).write_text("\n".join(["question,answer", *wide]))
     (made / "task.yaml").write_text(yaml.safe_dump(TASK_CARD))
     with serve(Judge(), quirks=["no_schema"]) as server:  # type: ignore[arg-type]
         judge = {"model": "judge", "engine": {"type": "endpoint", "url": server.url}}
@@ -107,6 +114,69 @@ def test_a_task_of_lm_eval_is_sat_like_any_exam(folder: Path, brought: Run) -> N
     assert found["before"]["score"] == student["whole"][OWN]["before"]["score"]
     done = tft(folder, "examine", f"{brought.folder}/{student['checkpoint']}", "--suite", TASK, "--json")
     assert json.loads(done.stdout)["suites"][TASK]["score"] == found["after"]["score"]
+
+
+def test_what_the_gate_cannot_watch_is_told(folder: Path, brought: Run) -> None:
+    page = (brought.folder / "report.html").read_text(encoding="utf-8")
+    assert f"The gate watched nothing of {OWN}: it has 6 different questions" in page
+    assert "The gate watched nothing of marked: a judge grades it" in page
+    assert brought.report["students"][0]["cycles"][0]["watched"] == {}
+    suites = json.loads(tft(folder, "validate", "brought.yaml", "--json").stdout)["resolved"]["suites"]
+    assert "6 different questions" in suites[OWN]["unwatched"]
+
+
+def watch(folder: Path, out: str, cycles: int) -> Run:
+    """Teach a student differences until it has forgotten the sums that nobody rehearses."""
+    settings = (f"exams.whole=[{WIDE}]", "exams.watched=16", f"tuition.cycles={cycles}")
+    chosen = [part for it in settings for part in ("--set", it)]
+    done = tft(folder, "run", "brought.yaml", "--out", out, *chosen)
+    assert done.returncode == 0, done.stderr
+    return Run(folder / out)
+
+
+@pytest.fixture(scope="module")
+def watched(folder: Path) -> Run:
+    return watch(folder, "watched", 2)
+
+
+def questions(run: Run, exam: str, cycle: int) -> list[str]:
+    rows = (run.folder / "exams" / f"ada-{exam}-{cycle}.jsonl").read_text().splitlines()
+    return [json.loads(it)["attempt"]["item"]["question"] for it in rows]
+
+
+def test_what_is_watched_is_asked_in_no_exam_and_in_no_lesson(watched: Run) -> None:
+    (student,) = watched.report["students"]
+    asked, sat = questions(watched, "watched", 0), questions(watched, "sums-wide.csv", 0)
+    assert asked == questions(watched, "watched", 1) == questions(watched, "watched", 2)
+    prints = {items.fingerprint(it) for it in asked}
+    assert len(asked) == len(prints) == 16
+    # Each sum is there both ways round.
+    assert len(sat) == 2 * (10 * 16 - 16) == student["whole"][WIDE]["before"]["n"]
+    assert not prints & {items.fingerprint(it) for it in sat}
+    rows = [it for path in (watched.folder / "lessons").glob("*.jsonl") for it in path.read_text().splitlines()]
+    assert rows and not prints & {json.loads(it)["item"]["fingerprint"] for it in rows}
+
+
+def test_a_whole_exam_that_was_forgotten_rolls_a_cycle_back(watched: Run) -> None:
+    (student,) = watched.report["students"]
+    first, second = student["cycles"]
+    assert first["promoted"] is False
+    assert f"the whole exam {WIDE} fell by" in first["decision"]
+    assert f"catastrophic forgetting of general knowledge: {WIDE} fell beyond the bound" in first["findings"]
+    change = first["watched"][WIDE]["change"]
+    assert (
+        change["value"] == first["watched"][WIDE]["after"]["score"] - first["watched"][WIDE]["before"]["score"] < -0.5
+    )
+    # What was refused is no measure of what comes.
+    assert second["watched"][WIDE]["before"] == first["watched"][WIDE]["before"]
+    page = (watched.folder / "report.html").read_text(encoding="utf-8")
+    assert "16 of its questions were set apart for the gate." in page
+    assert f'<span class="label">Watched</span> <code>{WIDE}</code>' in page
+
+
+def test_a_campaign_that_is_watched_goes_on_to_the_same_report(folder: Path, watched: Run) -> None:
+    watch(folder, "parts", 1)
+    assert watch(folder, "parts", 2).report["students"] == watched.report["students"]
 
 
 def test_the_same_command_does_nothing_again(folder: Path, brought: Run) -> None:

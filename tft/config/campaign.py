@@ -212,6 +212,9 @@ class ExamsConfig(Frozen):
     """Items a skill for the check, which the planner and the promotion gate read after every cycle."""
     final: Annotated[int, Field(ge=8)] = 256
     """Items a skill for the final exam: sat once before the first cycle and once by the promoted checkpoint."""
+    watched: Annotated[int, Field(ge=0)] = 128
+    """Questions of each whole exam that the gate asks every candidate: set apart before anything is taught, where the
+    exam has ten times as many different ones; 0 turns this off."""
     max_tokens: Annotated[int, Field(ge=1)] = 64
     """Longest answer a student may give, in tokens."""
 

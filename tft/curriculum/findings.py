@@ -34,6 +34,12 @@ def name_forgetting(losses: Sequence[str], before: Mapping[str, float], mastery:
     return [f"catastrophic forgetting: {', '.join(forgotten)} had been mastered"] if forgotten else []
 
 
+def name_forgotten_knowledge(exams: Sequence[str]) -> list[str]:
+    """Name whole exams that fell beyond their bound on what is watched of them."""
+    told = f"catastrophic forgetting of general knowledge: {', '.join(exams)} fell beyond the bound"
+    return [told] if exams else []
+
+
 def name_overfitting(trained: Sitting, held_out: Sitting) -> list[str]:
     """Compare lessons that were just learned with held-out items of the same skills."""
     skills = {it.attempt.item.skill for it in trained.answers}

@@ -8,5 +8,8 @@ from tft.exams.consistency import measure_consistency
 from tft.exams.reading import read_suite
 from tft.exams.splits import Splits, make_splits
 from tft.exams.suites import Suite, find_suite, open_suite
+from tft.exams.watched import set_apart
 
-__all__ = ["Splits", "Suite", "find_suite", "make_splits", "measure_consistency", "open_suite", "read_suite"]
+__all__ = [
+    "Splits", "Suite", "find_suite", "make_splits", "measure_consistency", "open_suite", "read_suite", "set_apart",
+]  # fmt: skip

@@ -54,10 +54,16 @@ class Suite:
     """The task of lm-eval that it is; None where it is asked and graded here."""
     judge: JudgeRef | None = None
     """Who grades by its rubric; None where a rule does."""
+    watched: tuple[Item, ...] = ()
+    """Items that were set apart, for the gate to ask every candidate."""
+    unwatched: str = ""
+    """Why there are none, in words; empty where there are, or nobody wanted any."""
 
     def told(self, caption: str) -> str:
-        """Say what a score means, who graded it if nobody named a grader, and what was left out."""
+        """Say what a score means, who graded it if nobody named a grader, and what was set apart and left out."""
         told = [caption] if not self.chosen else [caption, f"Graded by {self.chosen}."]
+        if self.watched:
+            told.append(f"{len(self.watched)} of its questions were set apart for the gate.")
         if self.rejections:
             counts = ", ".join(f"{number} {reason}" for reason, number in count(self.rejections).items())
             told.append(f"{len(self.rejections)} rows were left out ({counts}); the first: {self.rejections[0].text}.")

@@ -242,6 +242,8 @@ class _Student:
             "reason": suite["missing"] or (before.reason if before is not None else None),
             "caption": suite["caption"],
             "left_out": suite.get("left_out", 0),
+            "watched": suite.get("watched", 0),
+            "unwatched": suite.get("unwatched") or None,
             **compare(lambda _: True),
             "consistency": {"before": measure_consistency(before), "after": measure_consistency(after)},
             "groups": {group: compare(partial(_is_in, group)) for group in groups},
@@ -289,8 +291,25 @@ class _Student:
                 "measures": {name: list(ends) for name, ends in checkpoint.measures.items()} if checkpoint else {},
                 "promoted": decision.promoted if decision else None,
                 "decision": decision.reason if decision else None,
+                "watched": self._watched(cycle),
                 "findings": list(decision.findings) if decision else [],
             }
+
+    def _watched(self, cycle: int) -> dict[str, dict[str, Any]]:
+        """Compare what a candidate answered of the watched whole exams with what the student it was to replace did."""
+        kept = max((it for it, decision in self._decisions.items() if it < cycle and decision.promoted), default=0)
+        before, after = self._sittings.get(("watched", kept)), self._sittings.get(("watched", cycle))
+        if before is None or after is None:
+            return {}
+        known = estimate([after])
+        return {
+            suite: {
+                "before": _measure(was),
+                "after": _measure(known.get(suite)),
+                "change": _change(before, after, partial(_is_of, suite)),
+            }
+            for suite, was in estimate([before]).items()
+        }
 
 
 def _is_of(skill: str, answered: Answered) -> bool:

@@ -115,6 +115,7 @@ def _environment() -> Environment:
         plural=words.plural,
         number=number,
         measure=Measure.read,
+        change=Change.read,
         flatten=rows.flatten,
     )
     environment.globals.update(

@@ -117,6 +117,9 @@ def _whole(report: dict[str, Any]) -> list[str]:
         if left_out:
             items, verb = words.plural(int(left_out), "item"), "is" if left_out == 1 else "are"
             found.append(f"{items} of {suite} had been taught in an earlier campaign, and {verb} left out.")
+        unwatched = next((str(it["unwatched"]) for it in sat if it.get("unwatched")), None)
+        if unwatched:
+            found.append(f"The gate watched nothing of {suite}: {unwatched}.")
         absent = [sat.student for sat in sittings if sat.reason is not None]
         if absent:
             found.append(f"{suite} was not sat by {words.listed(absent)}.")

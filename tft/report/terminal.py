@@ -36,6 +36,8 @@ def print_summary(report: dict[str, Any], console: Console) -> None:
         say(console, _retention(student))
         for line in _believed(report, student):
             say(console, line)
+        for line in _watched(student):
+            say(console, line)
         for suite, reason in _not_sat(report, student):
             say(console, f"{suite}: not sat, {reason}", "yellow")
     console.print()
@@ -163,6 +165,18 @@ def _believed(report: dict[str, Any], student: dict[str, Any]) -> Iterator[str]:
     }
     said = "; ".join(f"{title}: {', '.join(names)}" for title, names in groups.items() if names)
     yield f"believed of the last checkpoint, {said}"
+
+
+def _watched(student: dict[str, Any]) -> Iterator[str]:
+    """Follow what the gate watched of each whole exam, from cycle to cycle."""
+    paths: dict[str, list[str]] = {}
+    for cycle in map(mapping, student.get("cycles") or []):
+        for suite, found in mapping(cycle.get("watched")).items():
+            before, after = (words.percent(mapping(found.get(when)).get("score")) for when in ("before", "after"))
+            refused = " (rolled back)" if cycle.get("promoted") is False else ""
+            paths.setdefault(suite, [before]).append(f"{after}{refused}")
+    for suite, path in paths.items():
+        yield f"watched of {suite}: {' → '.join(path)}"
 
 
 def _not_sat(report: dict[str, Any], student: dict[str, Any]) -> list[tuple[str, str]]:

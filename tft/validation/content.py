@@ -21,9 +21,10 @@ from tft.config.tracking import PACKAGES
 from tft.config.training import DistillationConfig
 from tft.earlier import Earlier
 from tft.errors import Problem, UserError
-from tft.exams import find_suite, make_splits, read_suite
+from tft.exams import find_suite, make_splits, read_suite, set_apart
 from tft.exams.judges import NAME_ONE, NOBODY
 from tft.exams.questions import count
+from tft.exams.watched import BY_LM_EVAL
 from tft.graders import is_judged
 from tft.inheritance import find_earlier, take_over
 from tft.library import Library, find_data, gather_tutor, is_file, load_items
@@ -293,7 +294,7 @@ def _check_suite(
         return
     if card.lm_eval is not None:
         _check_task(card.lm_eval, folder, named, problems)
-        found["reason"] = "lm-eval is asked for its questions when the campaign begins"
+        found.update(reason="lm-eval is asked for its questions when the campaign begins", unwatched=BY_LM_EVAL)
         return
     if card.inspect is not None:
         if find_data(card.inspect, folder) is None:
@@ -316,9 +317,12 @@ def _check_suite(
         return
     if suite is None:
         return
+    suite = set_apart(suite, draft.config.exams.watched, draft.config.seed)
     found.update(
         found=True,
         items=len(suite.items),
+        watched=len(suite.watched),
+        **({"unwatched": suite.unwatched} if suite.unwatched else {}),
         grader=suite.chosen or suite.grader.type,
         rejected=count(suite.rejections),
         first_rejected=suite.rejections[0].text if suite.rejections else None,

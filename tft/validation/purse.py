@@ -184,6 +184,7 @@ def _calls(draft: Draft, content: Content, worst: dict[Role, _Use], problems: li
 def _examined(config: CampaignConfig, content: Content) -> dict[str, int]:
     sizes = {split: len(items) for split, items in content.held.items()}
     whole = sum(suite["items"] or 0 for suite in content.suites.values())
-    cycle = sizes["probe"] + sizes["check"]
-    student = config.tuition.cycles * cycle + sizes["check"] + 2 * (sizes["final"] + whole)
+    read = sizes["check"] + sum(suite.get("watched") or 0 for suite in content.suites.values())
+    cycle = sizes["probe"] + read
+    student = config.tuition.cycles * cycle + read + 2 * (sizes["final"] + whole)
     return {"student_and_cycle": cycle, "campaign_at_most": student * len(config.students)}

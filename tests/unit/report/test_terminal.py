@@ -68,6 +68,16 @@ def test_whole_exams_are_told_also_when_not_sat(report: dict[str, Any]) -> None:
     assert "gsm8k_calculator_steps: not sat, the file gsm8k/test.jsonl was not found" in text
 
 
+def test_what_was_watched_is_followed_from_cycle_to_cycle(report: dict[str, Any]) -> None:
+    scores = [({"score": 0.5}, {"score": 0.6}, True), ({"score": 0.6}, {"score": 0.2}, False)]
+    report["students"][1]["cycles"] = [
+        {"cycle": cycle, "promoted": promoted, "watched": {"trivia": {"before": before, "after": after}}}
+        for cycle, (before, after, promoted) in enumerate(scores, start=1)
+    ]
+    assert "watched of trivia: 50.0 % → 60.0 % → 20.0 % (rolled back)" in printed(report)
+    assert "watched of" not in printed({**report, "students": report["students"][:1]})
+
+
 def test_what_was_not_measured_is_a_dash(report: dict[str, Any]) -> None:
     report["students"][0]["skills"]["add_2"].update(after=None, change=None)
     report["students"][0]["retention"] = {"worst_drop": {"skill": None, "value": None}}
