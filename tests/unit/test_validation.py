@@ -368,6 +368,32 @@ def test_a_file_of_questions_is_read_and_told_about(tmp_path: Path) -> None:
     assert (told["rejected"], told["first_rejected"]) == ({"empty": 1}, "mine.csv, row 2: question is empty")
 
 
+def test_what_the_gate_watches_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path, {"exams": {"whole": ["mine.csv"], "watched": 2, "probe": 16, "check": 16, "final": 16}})
+    (tmp_path / "mine.csv").write_text("\n".join(["question,answer", *(f"q{it},{it}" for it in range(20))]))
+    checked = validate(path)
+    assert checked.resolved["suites"]["mine.csv"]["watched"] == 2
+    assert (checked.resolved["suites"]["mine.csv"]["items"], checked.estimate["items_examined"]) == (
+        18, {"student_and_cycle": 16 + 16 + 2, "campaign_at_most": 4 * 34 + 18 + 2 * (16 + 18)},
+    )  # fmt: skip
+    less = validate(path, ["exams.watched=3"]).resolved["suites"]["mine.csv"]
+    assert (less["watched"], less["items"]) == (0, 20)
+    assert less["unwatched"] == "it has 20 different questions, and 3 are only set apart of 30 or more"
+
+
+def test_what_so_many_items_can_show_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path, {"exams": {"check": 96}, "tuition": {"max_drop": 0.1}})
+    checked = validate(path)
+    assert checked.resolved["intervals"]["check"] == "96 items: ±9.8 points at worst, at 95 %"
+    assert not checked.warnings
+    coarse = validate(path, ["exams.check=64"]).warnings
+    assert [(it.key, it.value) for it in coarse] == [("exams.check", "64")]
+    assert "±11.9 points at worst" in coarse[0].message
+    assert coarse[0].remedy == "take 93 items or more, or raise tuition.max_drop"
+    assert not validate(path, ["exams.check=93"]).warnings
+    assert validate(path, ["exams.check=92"]).warnings
+
+
 def test_questions_that_the_item_source_cannot_read_are_told(tmp_path: Path) -> None:
     path = write(tmp_path, {"exams": {"whole": ["mine.csv"]}})
     source = ITEMS.replace("def classify(question):\n", 'def classify(question):\n    assert "?" not in question\n')

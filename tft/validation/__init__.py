@@ -17,6 +17,7 @@ from tft.validation.architectures import check_architectures
 from tft.validation.content import Content, check_content, engine_of
 from tft.validation.draft import Draft, collect, read_draft
 from tft.validation.heads import check_heads
+from tft.validation.intervals import tell_intervals
 from tft.validation.models import Use, check_models
 from tft.validation.purse import estimate
 
@@ -69,6 +70,7 @@ def validate(path: Path, overrides: Sequence[str] = (), out: Path | None = None)
     resolved = {
         "config": str(path),
         **_resolved(draft, content, uses),
+        "intervals": tell_intervals(draft, warnings),
         "placement": placement,
         "run_directory": str(folder.absolute()),
     }
