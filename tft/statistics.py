@@ -58,7 +58,9 @@ def paired_difference(
 ) -> tuple[float, float, float]:
     """Bound the change of a proportion that was measured twice on the same items.
 
-    Newcombe 1998, method 10: the Wilson intervals of both proportions, joined with the correlation φ of the pairs.
+    Newcombe 1998 (Statistics in Medicine 17, 2635), method 10: the Wilson intervals of both proportions, joined with
+    the correlation φ of the pairs. Where the pairs agree more often than by chance, ad > bc, the numerator of φ is
+    max(ad − bc − n/2, 0), so that few pairs are not taken for bound to each other.
 
     Args:
         before: whether each item was right the first time.
@@ -88,7 +90,8 @@ def paired_difference(
     l1, u1 = wilson_interval(both + lost, n, confidence)
     l2, u2 = wilson_interval(both + gained, n, confidence)
     margins = (both + lost) * (gained + neither) * (both + gained) * (lost + neither)
-    phi = (both * neither - lost * gained) / math.sqrt(margins) if margins else 0.0
+    bound = both * neither - lost * gained
+    phi = (max(bound - n / 2, 0.0) if bound > 0 else bound) / math.sqrt(margins) if margins else 0.0
     below, above = p2 - l2, u2 - p2
     low = p2 - p1 - math.sqrt(max(0.0, below**2 - 2 * phi * below * (u1 - p1) + (u1 - p1) ** 2))
     high = p2 - p1 + math.sqrt(max(0.0, above**2 - 2 * phi * above * (p1 - l1) + (p1 - l1) ** 2))

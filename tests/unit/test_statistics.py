@@ -82,6 +82,23 @@ def test_the_paired_difference_agrees_with_a_computation_by_hand() -> None:
     assert (change, low, high) == pytest.approx((-0.2, -0.340428, -0.056930), abs=1e-6)
 
 
+@pytest.mark.parametrize(("cells", "expected"), [
+    # 50 pairs, p1 = 32/50, p2 = 22/50; ad − bc = 320 − 24 = 296, less 25 for the correction.
+    # φ = 271 / sqrt(32·18·22·28) = 0.454954. Wilson: p1 in (0.501410, 0.758613), p2 in (0.311622, 0.576940).
+    # low = −0.2 − sqrt(0.128378² − 2φ·0.128378·0.118613 + 0.118613²)
+    # high = −0.2 + sqrt(0.136940² − 2φ·0.136940·0.138590 + 0.138590²)
+    ((20, 12, 2, 16), (-0.2, -0.329207, -0.056156)),
+    # 128 pairs; ad − bc = 2400, less 64: φ = 2336 / sqrt(100·28·104·24) = 0.883632, and not 0.907841.
+    ((100, 0, 4, 24), (0.03125, -0.004793, 0.070201)),
+    # ad − bc = 9 − 8 = 1 is less than half of 12: φ = 0, as if the two were independent.
+    ((3, 4, 2, 3), (-2 / 12, -0.482611, 0.206434)),
+])  # fmt: skip
+def test_pairs_that_agree_are_corrected_as_newcombe_does(
+    cells: tuple[int, int, int, int], expected: tuple[float, float, float]
+) -> None:
+    assert paired_difference(*booleans(*cells)) == pytest.approx(expected, abs=1e-6)
+
+
 @given(pairs)
 def test_the_paired_difference_lies_in_its_interval_and_turns_with_the_order(
     answers: list[tuple[bool, bool]],
