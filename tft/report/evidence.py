@@ -227,7 +227,8 @@ class _Student:
 
     def _whole(self, suite: dict[str, Any]) -> dict[str, Any]:
         before, after = self._sittings.get((suite["name"], 0)), self.after(suite["name"])
-        groups = sorted({group for it in (before.answers if before else ()) for group in it.attempt.item.groups})
+        sat = [it for it in (before, after) if it is not None]
+        groups = sorted({group for sitting in sat for it in sitting.answers for group in it.attempt.item.groups})
 
         def compare(belongs: Callable[[Answered], bool]) -> dict[str, Any]:
             first, last = _pick(before, belongs), _pick(after, belongs)
@@ -238,8 +239,8 @@ class _Student:
             }
 
         return {
-            "sat": before is not None and before.sat,
-            "reason": suite["missing"] or (before.reason if before is not None else None),
+            "sat": bool(sat) and all(it.sat for it in sat),
+            "reason": suite["missing"] or _reason(before, after),
             "caption": suite["caption"],
             "left_out": suite.get("left_out", 0),
             "watched": suite.get("watched", 0),
@@ -348,12 +349,20 @@ def _change(
     before: Sitting | None, after: Sitting | None, belongs: Callable[[Answered], bool]
 ) -> dict[str, float] | None:
     first, last = _pick(before, belongs), _pick(after, belongs)
-    if first is None or last is None or not first.answers:
+    if first is None or last is None or not first.answers or not last.answers:
         return None
     value, low, high = paired_difference(
         [it.verdict.passed for it in first.answers], [it.verdict.passed for it in last.answers]
     )
     return {"value": value, "low": low, "high": high}
+
+
+def _reason(before: Sitting | None, after: Sitting | None) -> str | None:
+    """Say why a whole exam was not sat; which of the two, where the other one was."""
+    reasons = {when: it.reason for when, it in (("before", before), ("after", after)) if it is not None and it.reason}
+    if len(set(reasons.values())) == 1 and len(reasons) == 2:
+        return reasons["before"]
+    return "; ".join(f"{when} tuition: {reason}" for when, reason in reasons.items()) or None
 
 
 def _worst_drop(skills: dict[str, dict[str, Any]]) -> dict[str, Any] | None:

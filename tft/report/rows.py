@@ -45,7 +45,7 @@ class Sat:
     reason: str | None
     """Why it was not sat; None where it was."""
     rows: tuple[Row, ...]
-    """All items first, then group by group."""
+    """All items first, then group by group; none where neither sitting was sat."""
     consistency: tuple[Measure, Measure] | None = None
     """How many questions in several wordings were answered alike in all, before and after; None where there are
     none."""
@@ -185,11 +185,15 @@ def exams(report: dict[str, Any]) -> dict[str, tuple[str, list[Sat]]]:
 def _sat(student: dict[str, Any], found: dict[str, Any]) -> Sat:
     groups = mapping(found.get("groups")).items()
     rows = (_row("all items", found), *(_row(str(name), mapping(group)) for name, group in groups))
-    if found.get("sat"):
-        consistency = mapping(found.get("consistency"))
-        before, after = (Measure.read(consistency.get(when)) for when in ("before", "after"))
-        return Sat(str(student.get("id")), None, rows, (before, after) if before and after else None)
-    return Sat(str(student.get("id")), str(found.get("reason") or "no reason was recorded"), ())
+    reason = None if found.get("sat") else str(found.get("reason") or "no reason was recorded")
+    consistency = mapping(found.get("consistency"))
+    before, after = (Measure.read(consistency.get(when)) for when in ("before", "after"))
+    return Sat(
+        str(student.get("id")),
+        reason,
+        rows if reason is None or rows[0].n is not None else (),
+        (before, after) if before and after else None,
+    )
 
 
 def curves(report: dict[str, Any], student: dict[str, Any]) -> dict[str, list[CurvePoint]]:
