@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tft.statistics import (
+    effective_size,
     expected_calibration_error,
     fisher,
     holm,
@@ -132,6 +133,52 @@ def test_mcnemar_does_not_underflow() -> None:
     assert 0.0 <= mcnemar(*booleans(0, 0, 3000, 0)) < 1e-300
 
 
+def test_answers_to_the_same_question_are_worth_less() -> None:
+    # x̄ = ½; residuals 1, −1, ½, −½ of the questions: 6 · 1.5 / 2.5.
+    assert effective_size([1, 1, 0, 0, 1, 0], list("aabbcd")) == pytest.approx(3.6)
+    # x̄ = ½; residuals 1, 1, −½, −½, −½, −½: 8 · 2 / 3, of 8² / (4 + 4 + 1 + 1 + 1 + 1) at most.
+    assert effective_size([1, 1, 1, 1, 0, 0, 0, 0], list("aabbcdef")) == pytest.approx(16 / 3)
+    # x̄ = ¼; residuals ¾·2 and −¼ six times: 8 · 1.5 / (9/4 + 6/16), which is less than 8² / (4 + 6).
+    assert effective_size([1, 1, 0, 0, 0, 0, 0, 0], list("aabcdefg")) == pytest.approx(32 / 7)
+    # x̄ = ¾; residuals ½, ¼ four times and −¾ twice: 8 · 1.5 / (13/8) = 7.4, but 8² / (4 + 6) at most.
+    assert effective_size([1, 1, 1, 1, 1, 1, 0, 0], list("aabcdefg")) == pytest.approx(6.4)
+    # Where all are right nothing varies, and each question counts by how often it is asked: 6² / (9 + 4 + 1).
+    assert effective_size([1] * 6, list("aaabbc")) == pytest.approx(36 / 14)
+
+
+@given(st.lists(st.tuples(st.integers(-1, 1), st.integers(0, 20)), min_size=1, max_size=100))
+def test_the_effective_size_is_at_most_the_number_of_questions(answers: list[tuple[int, int]]) -> None:
+    values, questions = [x for x, _ in answers], [q for _, q in answers]
+    found = effective_size(values, questions)
+    assert 1 - 1e-9 <= found <= len(set(questions)) + 1e-9
+    assert effective_size(values, range(len(values))) == len(values)
+
+
+@given(pairs, st.integers(1, 4))
+def test_items_that_are_all_asked_as_often_are_worth_one_each(answers: list[tuple[bool, bool]], times: int) -> None:
+    before, after = [x for x, _ in answers], [y for _, y in answers]
+    questions = [*range(len(answers))] * times
+    repeated = paired_difference(before * times, after * times, questions=questions)
+    assert repeated == pytest.approx(paired_difference(before, after), abs=1e-9)
+    assert mcnemar(before * times, after * times, questions) == pytest.approx(mcnemar(before, after))
+
+
+@pytest.mark.parametrize(("changes", "p"), [
+    # Weights 3, 1, 1 all to one side: 2 of 8 ways lie as far.
+    ({"a": (3, 1), "b": (1, 1), "c": (1, 1)}, 2 / 8),
+    # 3 − 1 − 1 = 1: every way lies as far.
+    ({"a": (3, 1), "b": (1, -1), "c": (1, -1)}, 1.0),
+    # 3 + 1 − 1 = 3: of ±3 ±1 ±1 two sums are 5, and four are 3.
+    ({"a": (3, 1), "b": (1, 1), "c": (1, -1)}, 6 / 8),
+])  # fmt: skip
+def test_what_a_question_gained_goes_together(changes: dict[str, tuple[int, int]], p: float) -> None:
+    rows = [(name, sign) for name, (times, sign) in changes.items() for _ in range(times)]
+    before, after = [sign < 0 for _, sign in rows], [sign > 0 for _, sign in rows]
+    assert mcnemar(before, after, [name for name, _ in rows]) == pytest.approx(p)
+    # Taken one by one, the five would be pairs of their own.
+    assert mcnemar(before, after) != pytest.approx(p) or p == 1.0
+
+
 def test_calibration_by_hand() -> None:
     # Two bins of two: stated 0.2 and found 0.5; stated 0.9 and found 1.0. ½·0.3 + ½·0.1.
     error = expected_calibration_error([0.1, 0.9, 0.3, 0.9], [False, True, True, True], bins=2)
@@ -194,17 +241,26 @@ def test_the_mean_over_groups_weighs_them_alike() -> None:
     # One group gains all of 10, the other nothing of 40: half, and the items of neither can vary.
     groups = [([False] * 10, [True] * 10), ([True] * 40, [True] * 40)]
     value, low, high, p = mean_difference(groups)
-    assert (value, low, high) == pytest.approx((0.5, 0.5, 0.5))
-    assert p == pytest.approx(2 / 10_001)
+    # Wilson: 0 of 10 in (0, 0.277533), 40 of 40 in (0.912380, 1); no pair of either group varies, so φ = 0.
+    # δ = 1, l = 1 − sqrt(2)·0.277533 = 0.607509, u = 1; δ = 0, l = −0.087620, u = 0.087620.
+    # low = 0.5 − sqrt(0.392491² + 0.087620²) / 2, high = 0.5 + 0.087620 / 2
+    assert (value, low, high) == pytest.approx((0.5, 0.298924, 0.543810), abs=1e-6)
+    # Of ten signs all are the same: 2 / 2¹⁰.
+    assert p == pytest.approx(2 / 1024, abs=5e-4)
 
 
-def test_the_bootstrap_of_one_group_is_near_the_paired_interval() -> None:
+def test_few_items_that_all_were_gained_leave_room_for_others() -> None:
+    value, low, high, p = mean_difference([([False] * 5, [True] * 5)] * 2)
+    # Wilson: 0 of 5 in (0, 0.434482); each group is at least 1 − sqrt(2)·0.434482, both joined 1 − 0.434482.
+    assert (value, low, high) == pytest.approx((1.0, 0.565518, 1.0), abs=1e-6)
+    assert p == pytest.approx(2 / 1024, abs=5e-4)
+
+
+def test_the_mean_of_one_group_is_the_paired_difference() -> None:
     before, after = booleans(60, 15, 45, 80)
     value, low, high, p = mean_difference([(before, after)])
-    change, expected_low, expected_high = paired_difference(before, after)
-    assert value == pytest.approx(change)
-    assert (low, high) == pytest.approx((expected_low, expected_high), abs=0.01)
-    assert p < 0.001 and mcnemar(before, after) < 0.001
+    assert (value, low, high) == pytest.approx(paired_difference(before, after))
+    assert p == pytest.approx(mcnemar(before, after), abs=2e-4)
 
 
 def test_no_group_cannot_be_compared() -> None:

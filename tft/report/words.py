@@ -99,9 +99,9 @@ def p_value(value: float) -> str:
 def comparison_note(comparisons: int) -> str:
     """Say what the tests of a comparison are, and what they do not say."""
     return (
-        "p: McNemar's exact test on paired items, Fisher's on others, a bootstrap for the mean. Holm: corrected for "
-        f"all {comparisons} of them. An interval is 95 %, not corrected, and speaks of other questions, not of other "
-        "seeds. A question that an exam asks more than once counts once."
+        "p: McNemar's exact test on paired items, Fisher's on others, a permutation test for the mean. Holm: corrected "
+        f"for all {comparisons} of them. An interval is 95 %, not corrected, and speaks of other questions, not of "
+        "other seeds. A question that an exam asks more than once counts once."
     )
 
 
