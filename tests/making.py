@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import items
 
 from tft.records import Answered, Attempt, Example, Item, Lesson, Lineage, Message, Sitting, Verdict, digest
@@ -37,3 +39,11 @@ def sitting(exam: str = "check", **marks: str) -> Sitting:
             verdict = Verdict(float(mark == "1"), "planted", "test")
             answers.append(Answered(Attempt(item, mark, 2), verdict))
     return Sitting(exam, tuple(answers))
+
+
+def repeated(marks: str, questions: str) -> Sitting:
+    """Make a sitting of sums, of which the same letter is the same question."""
+    sat = sitting("sums", sums=marks)
+    asked = [replace(it.attempt.item, question=name) for it, name in zip(sat.answers, questions, strict=True)]
+    answers = [replace(it, attempt=replace(it.attempt, item=item)) for it, item in zip(sat.answers, asked, strict=True)]
+    return replace(sat, answers=tuple(answers))

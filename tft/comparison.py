@@ -14,25 +14,16 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from tft.errors import Problem, UserError
+from tft.exams import effective_counts, measure_change, measure_score
 from tft.ledger import Ledger
+from tft.records import Answered
 from tft.report import build_report, final_answers
 from tft.report.rows import flatten
-from tft.statistics import (
-    fisher,
-    holm,
-    independent_difference,
-    mcnemar,
-    mean_difference,
-    paired_difference,
-    wilson_interval,
-)
+from tft.statistics import fisher, holm, independent_difference, mean_difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
-
-    Answers = dict[str, bool]
-    """Question to whether it was answered right."""
 
 MEAN = "mean of taught skills"
 _NOT_COMPARED = ("campaign", "cache", "cluster", "continue_from")
@@ -43,7 +34,7 @@ _NOT_COMPARED = ("campaign", "cache", "cluster", "continue_from")
 class _Run:
     label: str
     report: dict[str, Any]
-    answers: dict[str, dict[str, Answers]]
+    answers: dict[str, dict[str, list[Answered]]]
     """By student, and by skill or whole exam."""
 
     def taught(self) -> set[str]:
@@ -56,7 +47,7 @@ class _Side:
     student: str
 
     @property
-    def answers(self) -> dict[str, Answers]:
+    def answers(self) -> dict[str, list[Answered]]:
         return self.run.answers[self.student]
 
 
@@ -121,15 +112,17 @@ def _compare(first: _Side, second: _Side) -> Iterator[dict[str, Any]]:
     paired: list[tuple[list[bool], list[bool]]] = []
     taught = first.run.taught() & second.run.taught()
     for exam in (exam for exam in first.answers if exam in second.answers):
-        one, other = first.answers[exam], second.answers[exam]
-        sat = _score(one), _score(other)
-        if one.keys() == other.keys():
-            pair = (list(one.values()), [other[question] for question in one])
-            paired += [pair] if exam in taught else []
-            yield _row(who, exam, sat, *paired_difference(*pair), mcnemar(*pair), paired=True)
+        one, other = (sorted(side.answers[exam], key=_question) for side in (first, second))
+        sat = measure_score(one), measure_score(other)
+        if list(map(_question, one)) == list(map(_question, other)):
+            paired += [(_marks(one), _marks(other))] if exam in taught else []
+            change = measure_change(one, other)
+            assert change is not None
+            yield _row(who, exam, sat, change["value"], change["low"], change["high"], change["p"], paired=True)
         else:
-            counts = (sum(one.values()), len(one)), (sum(other.values()), len(other))
-            yield _row(who, exam, sat, *independent_difference(*counts), fisher(*counts), paired=False)
+            counts = effective_counts(one), effective_counts(other)
+            p = fisher(*((round(right), round(n)) for right, n in counts))
+            yield _row(who, exam, sat, *independent_difference(*counts), p, paired=False)
     if len(paired) > 1 and len(paired) == len(taught):
         means = [{"score": sum(sum(pair[side]) / len(pair[side]) for pair in paired) / len(paired)} for side in (0, 1)]
         yield _row(who, MEAN, means, *mean_difference(paired), paired=True)
@@ -139,11 +132,12 @@ def _name(side: _Side) -> dict[str, str]:
     return {"run": side.run.label, "student": side.student}
 
 
-def _score(answers: Answers) -> dict[str, Any]:
-    """Score an exam; a question that it asks more than once counts once, because it is one pair."""
-    right, n = sum(answers.values()), len(answers)
-    low, high = wilson_interval(right, n)
-    return {"score": right / n, "low": low, "high": high, "n": n}
+def _question(answered: Answered) -> str:
+    return answered.attempt.item.question
+
+
+def _marks(answers: Sequence[Answered]) -> list[bool]:
+    return [it.verdict.passed for it in answers]
 
 
 def _row(

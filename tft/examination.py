@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tft.config.adapters import FullAdapter
 from tft.config.campaign import ExamsConfig
 from tft.errors import Problem, UserError
-from tft.exams import make_splits, measure_consistency, open_suite, read_suite
+from tft.exams import make_splits, measure_consistency, measure_score, open_suite, read_suite
 from tft.exams.examiner import SitRequest, sit
 from tft.exams.judges import appoint
 from tft.exams.questions import count
@@ -19,7 +19,7 @@ from tft.exams.whole import stage_of
 from tft.fitting import read_build
 from tft.library import fetch_weights, load_items
 from tft.records import Sitting
-from tft.statistics import measure_calibration, wilson_interval
+from tft.statistics import measure_calibration
 from tft.student import StudentRef
 from tft.student.saved import read_saved
 
@@ -106,10 +106,7 @@ def _measure(answers: Sequence[Answered]) -> dict[str, Any]:
     """Score answers; null where there are none, or nobody said how sure the model was."""
     if not answers:
         return {"score": None, "low": None, "high": None, "n": 0, "calibration": None}
-    right = sum(answered.verdict.passed for answered in answers)
-    low, high = wilson_interval(right, len(answers))
-    measured = {"score": right / len(answers), "low": low, "high": high, "n": len(answers)}
-    return {**measured, "calibration": _calibrate(answers)}
+    return {**measure_score(answers), "calibration": _calibrate(answers)}
 
 
 def _calibrate(answers: Sequence[Answered]) -> dict[str, Any] | None:

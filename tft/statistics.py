@@ -224,7 +224,7 @@ def measure_calibration(stated: Sequence[tuple[float, bool]]) -> dict[str, float
 
 
 def independent_difference(
-    first: tuple[int, int], second: tuple[int, int], confidence: float = 0.95
+    first: tuple[float, float], second: tuple[float, float], confidence: float = 0.95
 ) -> tuple[float, float, float]:
     """Bound the difference of two proportions that were measured on different items.
 

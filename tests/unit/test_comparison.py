@@ -11,22 +11,28 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from tests.making import sitting
+from tests.making import repeated, sitting
 from tft.cli import main
 from tft.comparison import MEAN, compare
 from tft.errors import UserError
 from tft.ledger import Ledger, Step
-from tft.records import Checkpoint, dump
+from tft.records import Checkpoint, Sitting, dump
 from tft.report.compared import print_comparison
+from tft.statistics import independent_difference
 
+SUITE = {"name": "sums", "caption": "", "missing": None, "license": None, "digest": None, "reference": None}
 SKILLS = {"add": "taught", "sub": "taught", "mul": "retention"}
 
 
-def plant(folder: Path, students: dict[str, dict[str, str]], *, seed: int = 7, epochs: int = 4) -> Path:
-    """Write a run: of each student, marks by skill of its last final; it began with nothing right."""
+def plant(
+    folder: Path, students: dict[str, dict[str, str]], *, seed: int = 7, epochs: int = 4, whole: Sitting | None = None
+) -> Path:
+    """Write a run: of each student, marks by skill of its last final, and the whole exam it sat then; it began with
+    nothing right.
+    """
     ledger = Ledger(folder)
     setting: dict[str, Any] = {
-        "campaign": folder.name, "seed": seed, "suites": [], "environment": {},
+        "campaign": folder.name, "seed": seed, "suites": [SUITE] if whole else [], "environment": {},
         "config": {"seed": seed, "training": {"epochs": epochs}, "cache": folder.name,
                    "students": [{"id": it, "model": "m", "adapter": {"type": "full"}} for it in students]},
         "tutor": {"id": "abacus", "license": None, "fingerprint": "f", "description": "d"},
@@ -41,6 +47,8 @@ def plant(folder: Path, students: dict[str, dict[str, str]], *, seed: int = 7, e
         before = {skill: "0" * len(row) for skill, row in marks.items()}
         for cycle, row in enumerate((before, marks)):
             ledger.put(Step(f"{student} {cycle}", "examine", student, cycle, 1.0, dump(sitting("final", **row))))
+        if whole is not None:
+            ledger.put(Step(f"{student} whole", "examine", student, 1, 1.0, dump(whole)))
         ledger.put(Step(f"{student} train", "train", student, 1, 1.0, dump(Checkpoint("p", "d", trained_tokens=500))))
     ledger.close()
     return folder
@@ -69,6 +77,25 @@ def test_the_same_items_are_paired_and_others_are_not(two: list[Path]) -> None:
     assert (found["mul"]["p"], found["mul"]["paired"], sizes(found["mul"])) == (pytest.approx(2 / 5), False, [2, 3])
     assert (found[MEAN]["difference"], found[MEAN]["paired"]) == (0.25, True)
     assert [found[MEAN][side]["score"] for side in ("first", "second")] == [0.75, 1.0]
+
+
+def test_a_question_that_is_asked_again_counts_in_the_score_and_once_in_the_test(tmp_path: Path) -> None:
+    one = plant(tmp_path / "one", {"ada": {"add": "1"}}, whole=repeated("000000", "aaabbc"))
+    other = plant(tmp_path / "other", {"ada": {"add": "1"}}, whole=repeated("111110", "aaabbc"))
+    found = compare([one, other])
+    row = rows(found)["sums"]
+    # ±3 ±2: two of four ways lie as far as 5. The score is that of the report, row by row.
+    assert (row["difference"], row["p"], row["paired"]) == (5 / 6, 0.5, True)
+    reported = found["runs"][1]["students"]["ada"]["exams"]["sums"]["after"]
+    assert {key: row["second"][key] for key in reported} == reported
+    assert (reported["score"], reported["n"], reported["questions"]) == (5 / 6, 6, 3)
+
+    # Of other questions: 36 / 14 answers each, so that 0 of 3 stands against 2 of 3.
+    stranger = plant(tmp_path / "stranger", {"ada": {"add": "1"}}, whole=repeated("111110", "dddeef"))
+    row = rows(compare([one, stranger]))["sums"]
+    assert (row["paired"], row["p"]) == (False, pytest.approx(8 / 20))
+    bounds = independent_difference((0, 36 / 14), (36 / 14 * 5 / 6, 36 / 14))
+    assert (row["difference"], row["low"], row["high"]) == pytest.approx(bounds)
 
 
 def test_all_comparisons_are_corrected_together(two: list[Path]) -> None:

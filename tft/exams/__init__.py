@@ -6,10 +6,21 @@ The examiner runs models, so it is imported by its own name: ``tft validate`` re
 
 from tft.exams.consistency import measure_consistency
 from tft.exams.reading import read_suite
+from tft.exams.scores import effective_counts, measure_change, measure_score
 from tft.exams.splits import Splits, make_splits
 from tft.exams.suites import Suite, find_suite, open_suite
 from tft.exams.watched import set_apart
 
 __all__ = [
-    "Splits", "Suite", "find_suite", "make_splits", "measure_consistency", "open_suite", "read_suite", "set_apart",
-]  # fmt: skip
+    "Splits",
+    "Suite",
+    "effective_counts",
+    "find_suite",
+    "make_splits",
+    "measure_change",
+    "measure_consistency",
+    "measure_score",
+    "open_suite",
+    "read_suite",
+    "set_apart",
+]

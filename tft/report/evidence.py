@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tft import __version__
 from tft.curriculum import estimate
-from tft.exams import measure_consistency
+from tft.exams import measure_change, measure_consistency, measure_score
 from tft.records import (
     SELF_CORRECTION,
     Answered,
@@ -34,7 +34,7 @@ from tft.report.calibration import calibrate
 from tft.report.lineage import describe_lessons
 from tft.report.material import describe_material
 from tft.report.taught import read_taught
-from tft.statistics import paired_difference
+from tft.statistics import holm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from tft.ledger import Ledger
     from tft.report.taught import Taught
 
+_ERRORS = 0.05
+"""How often an interval may miss the truth."""
 _EXAMPLES_A_SKILL = 2
 _COUNTED: tuple[LessonKind, ...] = (
     "demonstration", "critique", "confirmation", "self_training", "preference", "verdict", "practice", "replay",
@@ -137,6 +139,9 @@ class _Student:
     def report(self) -> dict[str, Any]:
         before, after = self._sittings.get(("final", 0)), self.after("final")
         skills = self._skills(before, after)
+        whole = {suite["name"]: self._whole(suite) for suite in self._setting["suites"]}
+        _correct(it["change"] for it in skills.values())
+        _correct(part["change"] for it in whole.values() for part in (it, *it["groups"].values()))
         taught = [it["name"] for it in self._setting["skills"] if it["role"] == "taught"]
         kinds = Counter(lesson.kind for lessons in self._lessons.values() for lesson in lessons)
         promoted = [cycle for cycle, decision in sorted(self._decisions.items()) if decision.promoted]
@@ -153,8 +158,8 @@ class _Student:
             "final_mean": {
                 when: _mean([skills[name][when].get("score") for name in taught]) for when in ("before", "after")
             },
-            "whole": {suite["name"]: self._whole(suite) for suite in self._setting["suites"]},
-            "retention": {"worst_drop": _worst_drop(skills)},
+            "whole": whole,
+            "retention": {"worst_drop": _worst_drop(skills, before, after)},
             "calibration": calibrate(after, {it["name"]: it["role"] for it in self._setting["skills"]}),
             "self_correction": self._self_correction(after),
             "lessons": {
@@ -203,7 +208,7 @@ class _Student:
                 "trained_tokens": tokens[name],
                 "before": _measure(first.get(name)),
                 "after": _measure(last.get(name)),
-                "change": _change(before, after, partial(_is_of, name)),
+                "change": measure_change(_pick(before, partial(_is_of, name)), _pick(after, partial(_is_of, name))),
             }
             for name in (it["name"] for it in self._setting["skills"])
         }
@@ -220,9 +225,8 @@ class _Student:
             return {"first": None, "revised": None, "n": None, "change": None}
         asked = {it.attempt.item.question for it in revised.answers}
         first = _pick(after, lambda it: it.attempt.item.question in asked)
-        assert first is not None
-        right = [sum(it.verdict.passed for it in sat.answers) / len(asked) for sat in (first, revised)]
-        change = _change(first, revised, lambda _: True)
+        right = [sum(it.verdict.passed for it in sat) / len(asked) for sat in (first, revised.answers)]
+        change = measure_change(first, revised.answers)
         return {"first": right[0], "revised": right[1], "n": len(asked), "change": change}
 
     def _whole(self, suite: dict[str, Any]) -> dict[str, Any]:
@@ -232,11 +236,8 @@ class _Student:
 
         def compare(belongs: Callable[[Answered], bool]) -> dict[str, Any]:
             first, last = _pick(before, belongs), _pick(after, belongs)
-            return {
-                "before": _measure(estimate([first]).get(suite["name"]) if first else None),
-                "after": _measure(estimate([last]).get(suite["name"]) if last else None),
-                "change": _change(before, after, belongs),
-            }
+            change = measure_change(first, last)
+            return {"before": measure_score(first), "after": measure_score(last), "change": change}
 
         return {
             "sat": bool(sat) and all(it.sat for it in sat),
@@ -339,22 +340,15 @@ def _believed(beliefs: Beliefs | None) -> dict[str, dict[str, Any]]:
     }
 
 
-def _pick(sitting: Sitting | None, belongs: Callable[[Answered], bool]) -> Sitting | None:
-    if sitting is None:
-        return None
-    return Sitting(sitting.exam, tuple(it for it in sitting.answers if belongs(it)))
+def _pick(sitting: Sitting | None, belongs: Callable[[Answered], bool]) -> list[Answered]:
+    return [it for it in sitting.answers if belongs(it)] if sitting is not None else []
 
 
-def _change(
-    before: Sitting | None, after: Sitting | None, belongs: Callable[[Answered], bool]
-) -> dict[str, float] | None:
-    first, last = _pick(before, belongs), _pick(after, belongs)
-    if first is None or last is None or not first.answers or not last.answers:
-        return None
-    value, low, high = paired_difference(
-        [it.verdict.passed for it in first.answers], [it.verdict.passed for it in last.answers]
-    )
-    return {"value": value, "low": low, "high": high}
+def _correct(changes: Iterable[dict[str, Any] | None]) -> None:
+    """Write beside the p-value of each change what it is once corrected for how many changes there are."""
+    measured = [it for it in changes if it is not None]
+    for change, p in zip(measured, holm([it["p"] for it in measured]), strict=True):
+        change["p_holm"] = p
 
 
 def _reason(before: Sitting | None, after: Sitting | None) -> str | None:
@@ -365,8 +359,14 @@ def _reason(before: Sitting | None, after: Sitting | None) -> str | None:
     return "; ".join(f"{when} tuition: {reason}" for when, reason in reasons.items()) or None
 
 
-def _worst_drop(skills: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
-    """Name the skill that lost most, of those that were not taught; a drop is positive."""
+def _worst_drop(
+    skills: dict[str, dict[str, Any]], before: Sitting | None, after: Sitting | None
+) -> dict[str, Any] | None:
+    """Name the skill that lost most, of those that were not taught; a drop is positive.
+
+    The worst of k looks worse than it is, so its interval is as wide as it takes for all k to hold together
+    (Bonferroni).
+    """
     changes = [
         (-it["change"]["value"], name)
         for name, it in skills.items()
@@ -375,8 +375,10 @@ def _worst_drop(skills: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
     if not changes:
         return None
     value, name = max(changes)
-    change = skills[name]["change"]
-    return {"skill": name, "value": value, "low": -change["high"], "high": -change["low"]}
+    first, last = (_pick(it, partial(_is_of, name)) for it in (before, after))
+    change = measure_change(first, last, 1 - _ERRORS / len(changes))
+    assert change is not None
+    return {"skill": name, "value": value, "low": -change["high"], "high": -change["low"], "of": len(changes)}
 
 
 def _mean(scores: Iterable[float | None]) -> float | None:
@@ -470,14 +472,14 @@ def _sources(setting: dict[str, Any]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def final_answers(ledger: Ledger) -> dict[str, dict[str, dict[str, bool]]]:
-    """Say which questions each student answered right at the end, by student and by skill or whole exam."""
+def final_answers(ledger: Ledger) -> dict[str, dict[str, list[Answered]]]:
+    """Give what each student answered at the end, by student and by skill or whole exam."""
     setting = ledger.fact("setting")
-    found: dict[str, dict[str, dict[str, bool]]] = {}
+    found: dict[str, dict[str, list[Answered]]] = {}
     for config in setting["config"]["students"]:
-        student, right = _Student(ledger, setting, config), found.setdefault(config["id"], {})
+        student, answers = _Student(ledger, setting, config), found.setdefault(config["id"], {})
         for exam in ("final", *(suite["name"] for suite in setting["suites"])):
             sitting = student.after(exam)
             for it in sitting.answers if sitting is not None else ():
-                right.setdefault(it.attempt.item.skill, {})[it.attempt.item.question] = it.verdict.passed
+                answers.setdefault(it.attempt.item.skill, []).append(it)
     return found

@@ -126,6 +126,7 @@ def _environment() -> Environment:
         key=charts.key,
         compared=compared,
         share=words.share,
+        when_clear=words.LEGEND,
         marks=words.MARKS,
         role_titles=ROLE_TITLES,
         reason_titles=REASON_TITLES,
@@ -175,15 +176,14 @@ def _featured(examples: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], lis
 
 
 def _sure(directions: list[str], sizes: list[int]) -> str:
-    """Say how sure the outcome is, from nothing but the intervals of the report."""
+    """Say how sure the outcome is, from nothing but the tests of the report."""
     if not directions or not sizes:
         return "How sure this is cannot be said: no change was measured."
     rose, fell = directions.count("rose"), directions.count("fell")
     items = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
     clear = f"{rose} of {words.plural(len(directions), 'taught skill')} rose"
     lost = f" and {fell} fell" if fell else ""
-    bounds = f"with a 95{words.NBSP}% interval of the change that leaves out 0"
-    return f"{clear}{lost} {bounds}; {items} held-out items a skill."
+    return f"{clear}{lost}: {words.CLEAR} for all its skills; {items} held-out items a skill."
 
 
 def compared(attempt: object, answer: object) -> tuple[Markup, Markup]:

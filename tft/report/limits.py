@@ -34,8 +34,7 @@ def _lost(report: dict[str, Any]) -> list[str]:
             if row.change is not None and row.change.direction == "fell"
         ]
         if fallen:
-            bounds = f"the 95{words.NBSP}% interval of the change leaves out 0"
-            found.append(f"{name} got worse at {words.listed(fallen)} points; {bounds}.")
+            found.append(f"{name} got worse at {words.listed(fallen)} points: {words.CLEAR} for all its skills.")
         cycles = map(mapping, student.get("cycles") or [])
         refused = [str(cycle.get("cycle")) for cycle in cycles if cycle.get("promoted") is False]
         if refused:
@@ -153,5 +152,6 @@ def _inference(report: dict[str, Any]) -> list[str]:
         "The intervals say how much the scores would move with other questions. They do not say how much "
         f"they would move with another seed: this campaign ran once{seed}.",
         f"{words.plural(shown, 'change')} of skills {'is' if shown == 1 else 'are'} shown, each with its own "
-        f"95{words.NBSP}% interval; about one such interval in twenty misses the truth.",
+        f"95{words.NBSP}% interval; about one such interval in twenty misses the truth. What is said to have risen or "
+        "fallen is corrected for how many there are.",
     ]

@@ -81,14 +81,19 @@ def _scores(report: dict[str, Any], student: dict[str, Any]) -> str:
         for sat in sittings:
             if sat.student == str(student.get("id")):
                 lines += [_line(row, f"{suite}: {row.name}", "whole exam") for row in sat.rows]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", f"▲ ▼: {words.LEGEND}; ≈: not clear; {words.DASH}: not measured."])
 
 
 def _line(row: rows.Row, name: str, role: str) -> str:
     change = words.DASH
     if row.change is not None:
         change = f"{words.MARKS[row.change.direction]} {words.points(row.change.value)}"
-    return f"| {_cell(name)} | {role} | {_score(row.before)} | {_score(row.after)} | {change} | {words.count(row.n)} |"
+    return f"| {_cell(name)} | {role} | {_score(row.before)} | {_score(row.after)} | {change} | {_items(row)} |"
+
+
+def _items(row: rows.Row) -> str:
+    different = "" if row.questions is None else f" ({words.count(row.questions)} different)"
+    return words.count(row.n) + different
 
 
 def _score(found: Measure | None) -> str:

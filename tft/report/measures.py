@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Direction = Literal["rose", "fell", "unclear"]
+CLEAR = 0.05
+"""Corrected p-value from which a change is not clear."""
 
 
 def number(value: object) -> float | None:
@@ -37,15 +39,20 @@ class Measure:
     high: float | None
     n: int | None
     """Items it was measured on."""
+    questions: int | None = None
+    """Different questions among them; None where all differ."""
 
     @classmethod
     def read(cls, value: object) -> Measure | None:
-        """Read ``{"score", "low", "high", "n"}``; None where there is no score."""
+        """Read ``{"score", "low", "high", "n", "questions"}``; None where there is no score."""
         found = mapping(value)
-        score, n = number(found.get("score")), number(found.get("n"))
+        score = number(found.get("score"))
         if score is None:
             return None
-        return cls(score, number(found.get("low")), number(found.get("high")), None if n is None else int(n))
+        n, questions = (
+            None if it is None else int(it) for it in (number(found.get(key)) for key in ("n", "questions"))
+        )
+        return cls(score, number(found.get("low")), number(found.get("high")), n, questions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +62,27 @@ class Change:
     value: float
     low: float | None
     high: float | None
+    p: float | None = None
+    """Of its test, corrected for all that is tested beside it; None where there was none."""
 
     @classmethod
     def read(cls, value: object) -> Change | None:
-        """Read ``{"value", "low", "high"}``; None where there is no value."""
+        """Read ``{"value", "low", "high", "p_holm"}``; None where there is no value."""
         found = mapping(value)
         difference = number(found.get("value"))
         if difference is None:
             return None
-        return cls(difference, number(found.get("low")), number(found.get("high")))
+        return cls(difference, number(found.get("low")), number(found.get("high")), number(found.get("p_holm")))
 
     @property
     def direction(self) -> Direction:
-        """Say which way it went; ``unclear`` where the interval holds 0 or was not made."""
+        """Say which way it went.
+
+        ``unclear`` where its test says so once it is corrected, or without a test where the interval holds 0 or was not
+        made.
+        """
+        if self.p is not None:
+            return "unclear" if self.p >= CLEAR else "rose" if self.value > 0 else "fell"
         if self.low is not None and self.low > 0:
             return "rose"
         return "fell" if self.high is not None and self.high < 0 else "unclear"

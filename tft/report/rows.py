@@ -36,6 +36,11 @@ class Row:
         """Items it was measured on."""
         return next((found.n for found in (self.after, self.before) if found is not None), None)
 
+    @property
+    def questions(self) -> int | None:
+        """Different questions among its items; None where all differ."""
+        return next((found.questions for found in (self.after, self.before) if found is not None), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Sat:
@@ -111,7 +116,7 @@ def pairs(found: dict[str, Any]) -> list[Pair]:
     grouped: dict[tuple[str, str, str], list[Compared]] = {}
     for it in found["comparisons"]:
         one, other = it["first"], it["second"]
-        change = Change(it["difference"], it["low"], it["high"])
+        change = Change(it["difference"], it["low"], it["high"], it["corrected"])
         row = Compared(
             it["exam"], Measure.read(one), Measure.read(other), change, it["p"], it["corrected"], it["paired"]
         )

@@ -46,7 +46,7 @@ def print_summary(report: dict[str, Any], console: Console) -> None:
     if report.get("limit_reached"):
         say(console, f"the limit that was reached: {report['limit_reached']}", "yellow")
     say(console, _cost(report))
-    say(console, "▲ ▼ the 95 % interval of the change leaves out 0; ≈ it does not; – not measured", "dim")
+    say(console, "▲ ▼ clear: McNemar, p < 0.05 after Holm; ≈ not clear; – not measured", "dim")
 
 
 def _refused(report: dict[str, Any]) -> Iterator[str]:
@@ -148,6 +148,7 @@ def _retention(student: dict[str, Any]) -> str:
     if drop is None:
         return f"worst drop of what was known before: {words.DASH} (not measured)"
     bounds = words.interval(drop, signed=False)
+    bounds += f"; the worst of {worst['of']}" if bounds and (number(worst.get("of")) or 0) > 1 else ""
     said = f"worst drop of what was known before: {words.points(drop.value, signed=False)} points"
     return f"{said} on {worst.get('skill')}" + (f" ({bounds})" if bounds else "")
 

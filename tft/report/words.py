@@ -24,6 +24,9 @@ STOPPED = {
     "no_lessons": "no lesson was left to teach",
 }
 MARKS = {"rose": "▲", "fell": "▼", "unclear": "≈"}
+CLEAR = "p < 0.05 in McNemar's exact test, corrected (Holm)"
+"""When a change counts as one."""
+LEGEND = f"{CLEAR} for all skills of a student, or for all its whole exams and their groups"
 
 
 def _rounded(value: float, digits: int) -> str:
@@ -101,7 +104,7 @@ def comparison_note(comparisons: int) -> str:
     return (
         "p: McNemar's exact test on paired items, Fisher's on others, a permutation test for the mean. Holm: corrected "
         f"for all {comparisons} of them. An interval is 95 %, not corrected, and speaks of other questions, not of "
-        "other seeds. A question that an exam asks more than once counts once."
+        "other seeds. A question that an exam asks more than once counts each time in the score, and once in the test."
     )
 
 

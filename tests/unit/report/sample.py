@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tft.statistics import paired_difference, wilson_interval
+from tft.statistics import holm, mcnemar, paired_difference, wilson_interval
 
 N = 256
 SKILLS = [
@@ -54,7 +54,7 @@ def change(before: int, after: int, n: int) -> dict[str, float]:
     first = [index < before for index in range(n)]
     second = [index < after for index in range(n)]
     value, low, high = paired_difference(first, second)
-    return {"value": value, "low": low, "high": high}
+    return {"value": value, "low": low, "high": high, "p": mcnemar(first, second)}
 
 
 def sample_report() -> dict[str, Any]:
@@ -132,6 +132,8 @@ def sample_report() -> dict[str, Any]:
 
 
 def _skills(marks: dict[str, tuple[int, tuple[int, ...], int, int]]) -> dict[str, Any]:
+    changes = [change(before, after, N) for before, _, after, _ in marks.values()]
+    corrected = holm([it["p"] for it in changes])
     return {
         name: {
             "taught": lessons > 0,
@@ -140,9 +142,9 @@ def _skills(marks: dict[str, tuple[int, tuple[int, ...], int, int]]) -> dict[str
             "trained_tokens": lessons * 37,
             "before": score(before, N),
             "after": score(after, N),
-            "change": change(before, after, N),
+            "change": {**changed, "p_holm": p},
         }
-        for name, (before, _, after, lessons) in marks.items()
+        for (name, (before, _, after, lessons)), changed, p in zip(marks.items(), changes, corrected, strict=True)
     }
 
 

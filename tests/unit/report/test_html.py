@@ -54,12 +54,27 @@ def test_the_outcome_of_each_student_is_one_sentence(report: dict[str, Any]) -> 
     assert second.endswith("▼ it lost 4.3 points on mul_1, which it knew before.")
 
 
-def test_certainty_counts_only_intervals_that_leave_out_zero(report: dict[str, Any]) -> None:
-    report["students"][0]["skills"]["add_2"]["change"] = {"value": 0.01, "low": -0.02, "high": 0.04}
-    report["students"][0]["skills"]["sub_2"]["change"] = {"value": -0.09, "low": -0.12, "high": -0.04}
+def test_certainty_counts_only_what_stays_clear_once_it_is_corrected(report: dict[str, Any]) -> None:
+    report["students"][0]["skills"]["add_2"]["change"] = {"value": 0.03, "low": 0.01, "high": 0.05, "p_holm": 0.06}
+    report["students"][0]["skills"]["sub_2"]["change"] = {"value": -0.09, "low": -0.12, "high": -0.04, "p_holm": 0.01}
     said = next(item.text for item in page(report).all("p") if item.attributes.get("class") == "sure")
-    assert said.startswith("3 of 5 taught skills rose and 1 fell with a 95 % interval")
+    assert said.startswith("3 of 5 taught skills rose and 1 fell: p < 0.05 in McNemar's exact test, corrected (Holm)")
     assert "256 held-out items a skill" in said
+    assert page(report).row("add_2")[3].startswith("≈no clear change +3.0")
+    legend = next(item.text for item in page(report).all("p") if item.attributes.get("class") == "legend")
+    assert "Clear: p < 0.05 in McNemar's exact test, corrected (Holm) for all skills" in legend
+
+
+def test_the_worst_of_several_drops_says_so(report: dict[str, Any]) -> None:
+    assert "for the worst of" not in body(report)
+    report["students"][0]["retention"]["worst_drop"]["of"] = 5
+    assert "Worst drop: 1.2 points on sub_1 (95 % interval for the worst of 5 −0.5 to 3.0)." in body(report)
+
+
+def test_items_that_repeat_a_question_are_told_apart_from_questions(report: dict[str, Any]) -> None:
+    whole = report["students"][0]["whole"]["gsm8k_calculator_steps"]
+    whole["after"]["questions"] = 2846
+    assert page(report).row("all items")[5] == "4,2822,846 different"
 
 
 def test_costs_and_reasons_stand_in_the_masthead(report: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ def test_the_whole_report_is_there_in_markdown(report: dict[str, Any]) -> None:
     for student in report["students"]:
         assert f"## {student['id']}" in text
     assert "| add_3 | taught |" in text
+    assert "▲ ▼: p < 0.05 in McNemar's exact test, corrected (Holm) for all skills of a student" in text
     assert "- add_4 and sub_4 were taught to nobody" in text
     assert "| whole exam | gsm8k_calculator_steps | MIT | d4e5f6 |" in text
 

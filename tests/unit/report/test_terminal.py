@@ -39,11 +39,20 @@ def test_a_row_says_what_the_report_says(report: dict[str, Any]) -> None:
     ]
 
 
-def test_marks_follow_the_interval_of_the_change(report: dict[str, Any]) -> None:
+def test_marks_follow_the_change(report: dict[str, Any]) -> None:
     text = printed(report)
     assert line(text, "sub_1")[-2:] == ["≈", "−1.2"]
     assert line(text, "mul_1", 1)[-2:] == ["▼", "−4.3"]
     assert "worst drop of what was known before: 4.3 points on mul_1 (1.9 to 7.5)" in text
+    report["students"][1]["retention"]["worst_drop"]["of"] = 3
+    assert "4.3 points on mul_1 (1.9 to 7.5; the worst of 3)" in " ".join(printed(report).split())
+
+
+def test_marks_follow_the_corrected_test_where_there_is_one(report: dict[str, Any]) -> None:
+    report["students"][0]["skills"]["sub_1"]["change"].update(low=-0.03, high=-0.001, p=0.03, p_holm=0.3)
+    text = printed(report)
+    assert line(text, "sub_1")[-2:] == ["≈", "−1.2"]
+    assert "▲ ▼ clear: McNemar, p < 0.05 after Holm; ≈ not clear; – not measured" in text
 
 
 def test_what_is_believed_is_sorted_by_mastery(report: dict[str, Any]) -> None:

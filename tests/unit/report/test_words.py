@@ -37,9 +37,14 @@ def test_rounding_never_makes_all_or_nothing(share: float, digits: int, text: st
         (Change(-0.1, -0.2, -0.02), "fell"),
         (Change(0.1, 0.0, 0.2), "unclear"),
         (Change(0.1, None, None), "unclear"),
+        (Change(0.1, 0.02, 0.2, 0.051), "unclear"),
+        (Change(0.1, -0.02, 0.2, 0.049), "rose"),
+        (Change(-0.1, -0.2, 0.02, 0.049), "fell"),
     ],
 )
-def test_a_change_is_clear_when_its_interval_leaves_out_zero(change: Change, direction: str) -> None:
+def test_a_change_is_clear_by_its_corrected_test_and_without_one_when_its_interval_leaves_out_zero(
+    change: Change, direction: str
+) -> None:
     assert change.direction == direction
 
 
