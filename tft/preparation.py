@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tft.config import CampaignConfig, CurriculumCard, SuiteCard, TutorCard
 from tft.config.cards import ServeConfig, ServeUse, SkillCard, choose_skills
 from tft.errors import Problem, UserError
-from tft.exams import Splits, Suite, make_splits, open_suite, read_suite, set_apart
+from tft.exams import Splits, Suite, make_splits, open_suite, read_suite, refuse_names, set_apart
 from tft.exams.judges import appoint, refuse_judges
 from tft.fitting import read_build, refuse_student, refuse_tutor
 from tft.graders import is_judged
@@ -110,6 +110,10 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
     source = load_items(items_path.resolve())
     splits = _join(make_splits(own, source, config.exams, config.seed, inherited.taught), inherited)
     cards = [open_suite(library, name) for name in config.exams.whole]
+    names = [(f"exams.whole.{place}", name, card.exam)
+             for place, (name, (card, _)) in enumerate(zip(config.exams.whole, cards, strict=True))]  # fmt: skip
+    if problems := refuse_names(names, own | inherited.skills):
+        raise UserError(*problems)
     expected = [name for name, skill in curriculum.skills.items() if skill.role != "stretch"]
     read = [(card, appoint(read_suite(card, place, source, expected), library, config.exams.examiner))
             for card, place in cards]  # fmt: skip

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from tests.encoders import build_encoder
+from tft.cli import main
 from tft.library import shipped
 from tft.validation import content, validate
 
@@ -491,3 +493,23 @@ def test_a_log_of_inspect_ai_has_to_be_there_and_inspect_ai_too(
     (tmp_path / "evals" / "theirs.eval").write_text("")
     monkeypatch.setattr(content, "find_spec", lambda name: name)
     assert validate(path).problems == ()
+
+
+def test_a_whole_exam_has_a_name_of_its_own(tmp_path: Path) -> None:
+    called = ["final", "check", "self-correction", "some", "sums", "sums", "other"]
+    path = write(tmp_path, {"exams": {"whole": [f"card-{place}" for place in range(len(called))]}})
+    (tmp_path / "evals").mkdir()
+    (tmp_path / "evals" / "mine.csv").write_text("question,answer\n1+1,2\n")
+    for place, name in enumerate(called):
+        card = {"exam": name, "caption": "c", "data": {"path": "mine.csv"}}
+        (tmp_path / "evals" / f"card-{place}.yaml").write_text(yaml.safe_dump(card))
+    told = {key: (it.value, it.message) for key, it in found(path).items()}
+    assert told == {
+        "exams.whole.0": ("card-0", "is called final, as is a sitting of every campaign"),
+        "exams.whole.1": ("card-1", "is called check, as is a sitting of every campaign"),
+        "exams.whole.2": ("card-2", "is called self-correction, as is a sitting of every campaign"),
+        "exams.whole.3": ("card-3", "is called some, as is a skill of this campaign"),
+        "exams.whole.5": ("card-5", "is called sums, as is the whole exam card-4"),
+    }
+    done = CliRunner().invoke(main, ["validate", str(path)])
+    assert done.exit_code == 2 and "is called sums, as is the whole exam card-4" in done.output

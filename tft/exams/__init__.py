@@ -8,7 +8,7 @@ from tft.exams.consistency import measure_consistency
 from tft.exams.reading import read_suite
 from tft.exams.scores import effective_counts, measure_change, measure_score
 from tft.exams.splits import Splits, make_splits
-from tft.exams.suites import Suite, find_suite, open_suite
+from tft.exams.suites import Suite, find_suite, open_suite, refuse_names
 from tft.exams.watched import set_apart
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "measure_score",
     "open_suite",
     "read_suite",
+    "refuse_names",
     "set_apart",
 ]

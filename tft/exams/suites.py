@@ -20,14 +20,18 @@ from tft.exams.questions import count
 from tft.exams.tasks import TaskRef
 from tft.graders.rubric import JudgeRef
 from tft.library import find_data
-from tft.records import Item, Rejection
+from tft.records import SELF_CORRECTION, Item, Rejection
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from tft.library import Library
 
 
 _LM_EVAL = "lm-eval:"
 _INSPECT = "inspect:"
+_SITTINGS = ("probe", "check", "trained", "final", SELF_CORRECTION)
+"""What a campaign calls its own sittings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +112,29 @@ def open_suite(library: Library, name: str) -> tuple[SuiteCard, Path]:
     """
     path, card = find_suite(library, name)
     return (card, path) if card is not None else (read_config(SuiteCard, path), path.parent)
+
+
+def refuse_names(
+    exams: Iterable[tuple[str, str, str]], skills: Collection[str], file: str | None = None
+) -> list[Problem]:
+    """Find whole exams that are called what something else is, whose answers would be taken for each other's.
+
+    Args:
+        exams: of each, its key in the config, how the config names it, and what its card calls it.
+        skills: names of the campaign's skills.
+        file: the config.
+    """
+    problems = []
+    first: dict[str, str] = {}
+    for key, named, exam in exams:
+        if exam in _SITTINGS:
+            taken = "a sitting of every campaign"
+        elif exam in skills:
+            taken = "a skill of this campaign"
+        elif first.setdefault(exam, named) != named:
+            taken = f"the whole exam {first[exam]}"
+        else:
+            continue
+        message, remedy = f"is called {exam}, as is {taken}", "give it another name in `exam` of its card"
+        problems.append(Problem(message, file, key, named, remedy))
+    return problems

@@ -21,7 +21,7 @@ from tft.config.tracking import PACKAGES
 from tft.config.training import DistillationConfig
 from tft.earlier import Earlier
 from tft.errors import Problem, UserError
-from tft.exams import find_suite, make_splits, read_suite, set_apart
+from tft.exams import find_suite, make_splits, read_suite, refuse_names, set_apart
 from tft.exams.judges import NAME_ONE, NOBODY
 from tft.exams.questions import count
 from tft.exams.watched import BY_LM_EVAL
@@ -59,6 +59,8 @@ class Content:
     """Held-out items by split, of all skills."""
     suites: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By name: the card, whether its data was found, and how many items it has."""
+    exams: list[tuple[str, str, str]] = field(default_factory=list)
+    """Of each whole exam: its key in the config, how the config names it, and what its card calls it."""
     judges: list[tuple[Named, JudgeConfig]] = field(default_factory=list)
     """Of the rubrics that name one."""
     material: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -80,6 +82,8 @@ def check_content(draft: Draft, library: Library, problems: list[Problem]) -> Co
     _check_roles(draft, content, problems)
     for suite in draft.suites:
         _check_suite(suite, draft, library, content, source, problems)
+    asked = {item.skill for held in content.held.values() for item in held}
+    problems += refuse_names(content.exams, asked.union(content.skills), draft.file)
     sound = not any((it.key or "").startswith("material") for it in problems)
     if draft.config.material and source is not None and content.skills and sound:
         from tft.validation.material import check_material  # most campaigns have none
@@ -289,6 +293,8 @@ def _check_suite(
         if card is not None and isinstance(card.grader, RubricConfig):
             _check_judge(card.grader.judge, draft, str(path), content, problems)
     content.suites[named.name] = found
+    if card is not None:
+        content.exams.append((named.key, named.name, card.exam))
     if card is None or source is None:
         found["reason"] = "the card or the curriculum cannot be read"
         return

@@ -173,6 +173,28 @@ def test_a_card_takes_items_from_one_place() -> None:
         SuiteCard.model_validate({**card, "data": {}})
 
 
+@pytest.mark.parametrize(("names", "message"), [
+    (["final"], r"exams\.whole\.0: is called final, as is a sitting of every campaign"),
+    (["add_1"], r"exams\.whole\.0: is called add_1, as is a skill of this campaign"),
+    (["mine", "mine"], r"exams\.whole\.1: is called mine, as is the whole exam card-0"),
+])  # fmt: skip
+def test_a_campaign_refuses_an_exam_that_is_called_like_something_else(
+    tmp_path: Path, names: list[str], message: str
+) -> None:
+    write(tmp_path, ROWS)
+    (tmp_path / "evals").mkdir()
+    for place, name in enumerate(names):
+        card = {"exam": name, "caption": "c", "data": {"path": str(tmp_path / "mine.jsonl")}}
+        (tmp_path / "evals" / f"card-{place}.yaml").write_text(json.dumps(card))
+    config = CampaignConfig.model_validate({
+        "campaign": "mine", "tutor": "abacus", "students": [{"id": "ada", "model": "abacus/novice-a"}],
+        "curriculum": "arithmetic", "skills": ["add_1", "add_2"],
+        "exams": {"whole": [f"card-{place}" for place in range(len(names))], "probe": 8, "check": 8, "final": 8},
+    })  # fmt: skip
+    with pytest.raises(UserError, match=message):
+        prepare(config, Library(tmp_path), tmp_path / "run")
+
+
 def test_a_lesson_out_of_the_exam_is_a_leak(tmp_path: Path) -> None:
     word = "How many apples are there in a box of three rows of four?"
     write(tmp_path, [{"question": "41 + 27", "answer": 68}, {"question": word, "answer": 12}])
