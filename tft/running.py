@@ -183,6 +183,7 @@ def _write_setting(prepared: Prepared, ledger: Ledger) -> None:
     config = prepared.config
     found = environment()
     inherited = prepared.inherited
+    price = config.tutor.price or prepared.tutor_card.price
     ledger.set_fact("identity", prepared.identity())
     # For campaigns that continue this one.
     ledger.set_fact("held_out", prepared.held_out())
@@ -199,6 +200,7 @@ def _write_setting(prepared: Prepared, ledger: Ledger) -> None:
             "fingerprint": prepared.tutor.fingerprint,
             "license": prepared.tutor_card.license,
             "description": prepared.tutor_card.description,
+            "price": None if price is None else price.model_dump(mode="json"),
         },
         "skills": [
             {"name": name, "title": card.title, "role": card.role, "needs": list(card.needs),

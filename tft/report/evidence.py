@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tft import __version__
+from tft.config.campaign import Price
 from tft.curriculum import estimate
 from tft.exams import measure_change, measure_consistency, measure_score
 from tft.records import (
@@ -31,10 +32,13 @@ from tft.records import (
 )
 from tft.report.audit import audit_lessons
 from tft.report.calibration import calibrate
+from tft.report.failures import describe_failures
 from tft.report.lineage import describe_lessons
 from tft.report.material import describe_material
+from tft.report.next_steps import next_steps
 from tft.report.taught import read_taught
 from tft.statistics import holm
+from tft.tutor.allowance import cost_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -62,11 +66,12 @@ def build_report(ledger: Ledger) -> dict[str, Any]:
     """Build the report of a run from its ledger; see the design for its keys."""
     setting = ledger.fact("setting")
     taught = read_taught(ledger)
-    students = [_Student(ledger, setting, it, taught).report() for it in setting["config"]["students"]]
+    found = [_Student(ledger, setting, it, taught) for it in setting["config"]["students"]]
+    students = [it.report() for it in found]
     usage = sum((offered.usage for offered in _offers(ledger, *_TUTORED)), Usage())
     usage += sum((load(Checkpoint, step.result).usage for step in ledger.steps("train")), Usage())
     busy = ledger.busy_seconds()
-    return {
+    report = {
         "schema": 1,
         "version": __version__,
         "campaign": setting["campaign"],
@@ -86,12 +91,14 @@ def build_report(ledger: Ledger) -> dict[str, Any]:
                 "total": usage.total,
                 "of_which_cached": usage.cached,
             },
+            "money": _money(usage, setting["tutor"].get("price")),
         },
         "skills": setting["skills"],
         "students": students,
         "curation": _curation(ledger, taught),
         "material": list(describe_material(ledger, setting)),
         "examples": [example for it in setting["config"]["students"] for example in _examples(taught, it["id"])],
+        "failures": [failure for it in found for failure in it.failures()],
         "time": {
             **{name: sum(busy.get(stage, 0.0) for stage in stages) for name, stages in _STAGES.items()},
             "orchestrate": ledger.fact("orchestrate"),
@@ -102,6 +109,12 @@ def build_report(ledger: Ledger) -> dict[str, Any]:
         "lineage": describe_lessons(taught, setting),
         "audit": audit_lessons(ledger, taught, students),
     }
+    return {**report, "next": next_steps(report)}
+
+
+def _money(usage: Usage, price: dict[str, Any] | None) -> float | None:
+    """Give what the tutor cost as the budget counts it: what came from the cache as if it had been asked for."""
+    return None if price is None else cost_of(usage.prompt, usage.completion + usage.scored, Price(**price))
 
 
 class _Student:
@@ -114,6 +127,7 @@ class _Student:
         self._setting = setting
         self._config = config
         self._id: str = config["id"]
+        self._roles: dict[str, str] = {it["name"]: it["role"] for it in setting["skills"]}
         self._outcome = ledger.fact(f"outcome/{self._id}") or {}
         self._beliefs = {step.cycle: load(Beliefs, step.result) for step in ledger.steps("probe", self._id)}
         self._decisions = {it.cycle: it for it in self._read("reflect", Decision)}
@@ -160,7 +174,7 @@ class _Student:
             },
             "whole": whole,
             "retention": {"worst_drop": _worst_drop(skills, before, after)},
-            "calibration": calibrate(after, {it["name"]: it["role"] for it in self._setting["skills"]}),
+            "calibration": calibrate(after, self._roles),
             "self_correction": self._self_correction(after),
             "lessons": {
                 **{kind: kinds[kind] for kind in _COUNTED},
@@ -172,6 +186,10 @@ class _Student:
             "curve": list(self._curve()),
             "cycles": list(self._cycles()),
         }
+
+    def failures(self) -> list[dict[str, Any]]:
+        """Show some of what the promoted checkpoint still gets wrong."""
+        return describe_failures(self._id, self.after("final"), self._roles)
 
     def _lineage(self) -> list[dict[str, Any]]:
         """List what it was when each campaign before this one had ended, the oldest first."""
@@ -308,7 +326,7 @@ class _Student:
             suite: {
                 "before": _measure(was),
                 "after": _measure(known.get(suite)),
-                "change": _change(before, after, partial(_is_of, suite)),
+                "change": measure_change(_pick(before, partial(_is_of, suite)), _pick(after, partial(_is_of, suite))),
             }
             for suite, was in estimate([before]).items()
         }

@@ -19,6 +19,7 @@ from markupsafe import Markup, escape
 from tft.report import charts, rows, words
 from tft.report.limits import limits
 from tft.report.measures import Change, Measure, mapping, number
+from tft.report.next_steps import NOTE
 
 ROLE_TITLES = {
     "taught": "To be taught",
@@ -63,6 +64,7 @@ def render_html(report: dict[str, Any]) -> str:
             config=rows.flatten(mapping(report.get("config"))),
             environment=rows.flatten(mapping(report.get("environment"))),
             limits=limits(report),
+            next_note=NOTE,
             examples=_featured([mapping(example) for example in report.get("examples") or []]),
             tokens=mapping(mapping(report.get("tutor")).get("tokens")),
             busiest=max(filter(None, map(number, mapping(report.get("time")).values())), default=None),
@@ -103,6 +105,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
+        coded=coded,
+        money=words.money,
         percent=words.percent,
         points=words.points,
         interval=words.interval,
@@ -150,6 +154,8 @@ def _student(report: dict[str, Any], student: dict[str, Any]) -> dict[str, Any]:
         "kept": words.kept(student),
         "drop": Change.read(mapping(student.get("retention")).get("worst_drop")),
         "sure": _sure([change.direction for change in changes], sizes),
+        "standings": {words.STANDINGS[name]: names for name, names in rows.standings(report, student).items() if names},
+        "failures": [it for it in map(mapping, report.get("failures") or []) if it.get("student") == student.get("id")],
         "groups": _grouped(found),
         "curves": rows.curves(report, student),
         "beliefs": rows.beliefs(report, student),
@@ -184,6 +190,18 @@ def _sure(directions: list[str], sizes: list[int]) -> str:
     clear = f"{rose} of {words.plural(len(directions), 'taught skill')} rose"
     lost = f" and {fell} fell" if fell else ""
     return f"{clear}{lost}: {words.CLEAR} for all its skills; {items} held-out items a skill."
+
+
+def coded(text: object) -> Markup:
+    """Set what stands in backticks as code.
+
+    >>> coded("raise `tuition.lessons` & run")
+    Markup('raise <code>tuition.lessons</code> &amp; run')
+    """
+    parts = str(text).split("`")
+    return Markup().join(
+        Markup("<code>{}</code>").format(it) if place % 2 else escape(it) for place, it in enumerate(parts)
+    )
 
 
 def compared(attempt: object, answer: object) -> tuple[Markup, Markup]:

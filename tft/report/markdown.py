@@ -11,25 +11,34 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from tft.report import rows, words
 from tft.report.limits import limits
-from tft.report.measures import Measure, mapping
+from tft.report.measures import Measure, mapping, number
+from tft.report.next_steps import NOTE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _HEADING = "| skill | role | before | after | change | items |\n|---|---|---|---|---|---|"
 
 
 def render_markdown(report: dict[str, Any]) -> str:
     """Write the report card as one Markdown document."""
-    tokens = mapping(mapping(report.get("tutor")).get("tokens"))
+    tutor = mapping(report.get("tutor"))
+    tokens = mapping(tutor.get("tokens"))
     parts = [
         f"# {report.get('campaign')}",
         f"{words.plural(len(rows.students(report)), 'student')}, {words.count(report.get('cycles'))} cycles; "
         f"{words.stopped(report.get('stopped_because'))}. {words.count(tokens.get('total'))} tutor tokens, "
-        f"{words.duration(report.get('seconds'))}.",
+        f"{words.duration(report.get('seconds'))}{_money(tutor)}.",
     ]
+    if report.get("next"):
+        parts += ["## What to do next", "\n".join(f"{place}. {it}" for place, it in enumerate(report["next"], 1)), NOTE]
     for student in rows.students(report):
-        parts += [f"## {student.get('id')}", _told(report, student), _scores(report, student)]
+        parts += [
+            f"## {student.get('id')}",
+            _told(report, student),
+            *_standings(report, student),
+            _scores(report, student),
+        ]
     parts += ["## Limits", *(f"- {line}" for line in limits(report)), "## Sources", _sources(report)]
     return _join(parts)
 
@@ -73,6 +82,17 @@ def _join(parts: list[str]) -> str:
 def _told(report: dict[str, Any], student: dict[str, Any]) -> str:
     taught = sum(row.role == "taught" for row in rows.skill_rows(report, student))
     return words.outcome(student, taught)
+
+
+def _standings(report: dict[str, Any], student: dict[str, Any]) -> Iterator[str]:
+    found = rows.standings(report, student)
+    told = [f"{title}: {', '.join(found[key])}" for key, title in words.STANDINGS.items() if found[key]]
+    if told:
+        yield f"{'; '.join(told)}."
+
+
+def _money(tutor: dict[str, Any]) -> str:
+    return "" if number(tutor.get("money")) is None else f", cost of the tutor {words.money(tutor['money'])}"
 
 
 def _scores(report: dict[str, Any], student: dict[str, Any]) -> str:

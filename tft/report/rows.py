@@ -163,6 +163,23 @@ def skill_rows(report: dict[str, Any], student: dict[str, Any]) -> list[Row]:
     ]
 
 
+def standings(report: dict[str, Any], student: dict[str, Any]) -> dict[str, list[str]]:
+    """Sort the skills that are to be mastered or kept by the final exam: ``mastered``, ``nearly``, ``not_yet``.
+
+    ``nearly`` is what may be built on; empty lists where the config of the report does not say what mastery is.
+    """
+    tuition = mapping(mapping(report.get("config")).get("tuition"))
+    mastery, ready = number(tuition.get("mastery")), number(tuition.get("ready"))
+    found: dict[str, list[str]] = {"mastered": [], "nearly": [], "not_yet": []}
+    if mastery is None:
+        return found
+    for row in skill_rows(report, student):
+        if row.after is not None and row.role != "stretch":
+            nearly = row.after.score >= (mastery if ready is None else ready)
+            found["mastered" if row.after.score >= mastery else "nearly" if nearly else "not_yet"].append(row.name)
+    return found
+
+
 def _row(name: str, found: dict[str, Any], **more: Any) -> Row:
     return Row(
         name,

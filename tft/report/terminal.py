@@ -12,6 +12,7 @@ from rich.text import Text
 
 from tft.report import rows, words
 from tft.report.measures import Change, Measure, mapping, number
+from tft.report.next_steps import NOTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +47,17 @@ def print_summary(report: dict[str, Any], console: Console) -> None:
     if report.get("limit_reached"):
         say(console, f"the limit that was reached: {report['limit_reached']}", "yellow")
     say(console, _cost(report))
+    _print_next(report, console)
     say(console, "▲ ▼ clear: McNemar, p < 0.05 after Holm; ≈ not clear; – not measured", "dim")
+
+
+def _print_next(report: dict[str, Any], console: Console) -> None:
+    steps = report.get("next") or []
+    for place, step in enumerate(steps, start=1):
+        # What is code on the page is plain here.
+        say(console, f"{'next:' if place == 1 else '     '} {place}. {step.replace('`', '')}")
+    if steps:
+        say(console, NOTE.replace("`", ""), "dim")
 
 
 def _refused(report: dict[str, Any]) -> Iterator[str]:
@@ -192,4 +203,6 @@ def _not_sat(report: dict[str, Any], student: dict[str, Any]) -> list[tuple[str,
 def _cost(report: dict[str, Any]) -> str:
     tokens = mapping(mapping(report.get("tutor")).get("tokens"))
     total, cached = words.count(tokens.get("total")), words.count(tokens.get("of_which_cached"))
-    return f"tutor: {total} tokens, {cached} of them from the cache · {words.duration(report.get('seconds'))}"
+    money = mapping(report.get("tutor")).get("money")
+    cost = "" if number(money) is None else f", cost {words.money(money)}"
+    return f"tutor: {total} tokens, {cached} of them from the cache{cost} · {words.duration(report.get('seconds'))}"

@@ -23,6 +23,7 @@ STOPPED = {
     "cycles": "all cycles were done",
     "no_lessons": "no lesson was left to teach",
 }
+STANDINGS = {"mastered": "mastered", "nearly": "nearly", "not_yet": "not yet"}
 MARKS = {"rose": "▲", "fell": "▼", "unclear": "≈"}
 CLEAR = "p < 0.05 in McNemar's exact test, corrected (Holm)"
 """When a change counts as one."""
@@ -88,6 +89,18 @@ def count(value: object) -> str:
     """
     found = number(value)
     return DASH if found is None else f"{round(found):,}"
+
+
+def money(value: object) -> str:
+    """Write an amount of money, without its currency, which nobody told.
+
+    >>> money(12.3456), money(0.00123), money(0), money(None)
+    ('12.35', '0.0012', '0.00', '–')
+    """
+    amount = number(value)
+    if amount is None:
+        return DASH
+    return f"{amount:,.2f}" if amount == 0 or amount >= 0.1 else f"{amount:.2g}"
 
 
 def p_value(value: float) -> str:

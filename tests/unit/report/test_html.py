@@ -87,6 +87,43 @@ def test_costs_and_reasons_stand_in_the_masthead(report: dict[str, Any]) -> None
     assert "there was no more progress" in masthead
 
 
+def test_the_first_screen_says_who_can_do_what_and_what_to_do_next(report: dict[str, Any]) -> None:
+    report["config"]["tuition"]["ready"] = 0.75
+    report["next"] = ["raise `tuition.cycles` from 4 to 6 & go on"]
+    shown = page(report)
+    ada = next(item for item in shown.all("dl") if item.attributes.get("class") == "standings")
+    assert [[it.text for it in row.children] for row in ada.children] == [
+        ["mastered", "add_2, sub_2, add_3, mul_2x1, add_1, sub_1, mul_1"], ["nearly", "sub_3"],
+    ]  # fmt: skip
+    steps = shown.all("ol")[0].children
+    assert [item.text for item in steps] == ["raise tuition.cycles from 4 to 6 & go on"]
+    assert [(it.tag, it.text) for it in steps[0].children] == [("code", "tuition.cycles")]
+    report["next"] = []
+    assert "What to do next" not in body(report)
+
+
+def test_money_is_told_where_a_price_is_known(report: dict[str, Any]) -> None:
+    assert "cost of the tutor" not in body(report)
+    assert "its price is not known here" in body(report)
+    report["tutor"].update(money=1.2345, price={"prompt": 0.5, "completion": 2.0})
+    assert "cost of the tutor1.23" in page(report).all("header")[0].text
+    assert "at 0.5 a million tokens read and 2.0 written or scored" in body(report)
+    assert "only money counts what was really paid" not in body(report)
+
+
+def test_what_is_still_wrong_is_shown_with_the_graders_reason(report: dict[str, Any]) -> None:
+    assert "Still wrong" not in body(report)
+    report["failures"] = [{
+        "student": "ada", "skill": "sub_3", "wrong": 29, "of": 256, "question": "503-178", "reference": "325",
+        "answer": HOSTILE, "reason": "differs from the reference", "grader": "numeric", "confidence": 0.4,
+    }]  # fmt: skip
+    shown = page(report)
+    assert ["sub_329 of 256 wrong", "503-178", "325", HOSTILE, "differs from the referencenumeric"] in [
+        [cell.text for cell in row.children] for row in shown.all("tr")
+    ]
+    assert body(report).count("Still wrong") == 1
+
+
 def test_a_row_without_a_second_exam_says_so_and_never_zero(report: dict[str, Any]) -> None:
     report["students"][0]["skills"]["add_2"].update(after={}, change=None, lessons=None, trained_tokens=None)
     cells = page(report).row("add_2")

@@ -21,6 +21,15 @@ def test_the_whole_report_is_there_in_markdown(report: dict[str, Any]) -> None:
     assert "| whole exam | gsm8k_calculator_steps | MIT | d4e5f6 |" in text
 
 
+def test_what_to_do_next_who_can_do_what_and_the_money_stand_there(report: dict[str, Any]) -> None:
+    assert "What to do next" not in render_markdown(report) and "cost of the tutor" not in render_markdown(report)
+    report["next"], report["tutor"]["money"] = ["raise `tuition.cycles` from 4 to 6.", "look."], 1.2345
+    text = render_markdown(report)
+    assert "## What to do next\n\n1. raise `tuition.cycles` from 4 to 6.\n2. look.\n" in text
+    assert "mastered: add_2, sub_2, add_3, mul_2x1, add_1, sub_1, mul_1; not yet: sub_3." in text
+    assert "7 min 18 s, cost of the tutor 1.23.".replace(" min", "\xa0min").replace(" s,", "\xa0s,") in text
+
+
 def test_the_hub_reads_a_students_card(report: dict[str, Any]) -> None:
     ada = report["students"][0]
     card = ModelCard(render_model_card({**report, "lineage": [LINEAGE]}, ada))

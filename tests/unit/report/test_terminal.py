@@ -71,6 +71,16 @@ def test_costs_and_reasons_are_told(report: dict[str, Any]) -> None:
     assert "ada (lora) · 16.6 % → 93.9 % on taught skills · stopped: mastery" in text
 
 
+def test_what_to_do_next_and_what_it_cost_is_told(report: dict[str, Any]) -> None:
+    assert "next:" not in printed(report) and "cost" not in printed(report)
+    report["next"] = ["raise `tuition.cycles` from 4 to 6.", "look."]
+    report["tutor"]["money"] = 0.5
+    text = printed(report)
+    assert line(text, "next:") == ["next:", "1.", "raise", "tuition.cycles", "from", "4", "to", "6."]
+    assert line(text, "2. look.")
+    assert "from the cache, cost 0.50 ·" in text
+
+
 def test_whole_exams_are_told_also_when_not_sat(report: dict[str, Any]) -> None:
     text = printed(report)
     assert line(text, "gsm8k_calculator_steps")[3:] == ["16.4", "(15–18)", "45.9", "(44–47)", "▲", "+29.5"]
