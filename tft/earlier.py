@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tft.curriculum import estimate
 from tft.errors import Problem, UserError
 from tft.ledger import Ledger
+from tft.lessons.origins import Origins
 from tft.library import find_run
 from tft.records import Inherited, Item, Lesson, Sitting, Version, digest, load
 
@@ -54,6 +55,12 @@ class Earlier:
     def campaign(self) -> str:
         """Its name."""
         return str(self.setting["campaign"])
+
+    @property
+    def before(self) -> tuple[dict[str, Any], ...]:
+        """What it and those before it were taught from, the oldest first: campaign, tutor, curriculum, material."""
+        own = {key: self.setting.get(key, []) for key in ("campaign", "tutor", "curriculum", "material")}
+        return (*self.setting.get("before", ()), own)
 
     @property
     def students(self) -> dict[str, dict[str, Any]]:
@@ -107,7 +114,8 @@ class Earlier:
             for step in ledger.steps("inherit", student):
                 before = load(Inherited, step.result)
             new = [load(tuple[Lesson, ...], step.result["kept"]) for step in ledger.steps("curate", student)]
-            lessons = [lesson for kept in new for lesson in kept]
+            origins = Origins.of(self.setting)
+            lessons = [origins.attribute(lesson) for kept in new for lesson in kept]
             version = self._version(ledger, student, lessons)
             return Inherited((*before.lessons, *lessons), (*before.versions, version))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tft.config.cards import GraderConfig, SkillCard
 from tft.earlier import KEY, Earlier
@@ -58,6 +58,8 @@ class Inheritance:
     """Fingerprints of what was examined in the runs before."""
     taught: frozenset[str] = frozenset()
     """Fingerprints of what was taught in the runs before."""
+    before: tuple[dict[str, Any], ...] = ()
+    """What the runs before were taught from, the oldest first."""
 
     @property
     def worked(self) -> tuple[str, ...]:
@@ -135,6 +137,7 @@ def take_over(
         examined_whole=tuple(it["name"] for it in told if it["examined_whole"]),
         held_out=earlier.held_out,
         taught=earlier.taught,
+        before=earlier.before,
     )
 
 

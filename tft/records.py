@@ -134,9 +134,13 @@ class Lineage:
     row: int | None = None
     """Line or row of the file it was read from, counted from 1."""
     license: str | None = None
-    """Licence of that file, as an SPDX identifier."""
+    """Licence of that file, as an SPDX identifier; those of question and answer, if an earlier campaign made it."""
     trusted: bool = False
     """Whether a part of it stands on the user's word, where the curriculum knows no answer to check it with."""
+    campaign: str = ""
+    """The earlier campaign that it was made for; empty in its own, which knows itself."""
+    asked_by: str = ""
+    """Who asked there: the id of its tutor, ``curriculum``, or the name of a file; empty in its own campaign."""
 
 
 @dataclass(frozen=True, slots=True)

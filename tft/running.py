@@ -192,6 +192,7 @@ def _write_setting(prepared: Prepared, ledger: Ledger) -> None:
         "campaign": config.campaign,
         "seed": config.seed,
         "continue_from": {"campaign": inherited.campaign, "digest": inherited.digest} if inherited.digest else None,
+        "before": list(inherited.before),
         "config": config.model_dump(mode="json"),
         "tutor": {
             "id": prepared.tutor_card.tutor,

@@ -105,6 +105,25 @@ def test_lessons_of_the_first_campaign_are_read_again(first: Run, second: Run) -
     assert {it["item"]["skill"] for it in again if it["id"] in before} >= {"sub_2"}
 
 
+def test_what_is_read_again_is_told_from_what_is_new(first: Run, second: Run) -> None:
+    before = {it["id"] for step in steps(first.folder, "curate") for it in step.result["kept"]}
+    lines = [json.loads(line) for path in sorted((second.folder / "lessons").iterdir())
+             for line in path.read_text().splitlines()]  # fmt: skip
+    told = {(it["kind"], it["lineage"]["source"], it["lineage"]["campaign"]) for it in lines}
+    assert told == {
+        ("demonstration", "abacus", "second"), ("replay", "student", "second"), ("replay", "abacus", "first"),
+    }  # fmt: skip
+    assert {it["id"] for it in lines if it["lineage"]["campaign"] == "first"} <= before
+    assert all(it["lineage"]["license"] == "Apache-2.0" and it["lineage"]["asked_by"] for it in lines)
+    counted = {name: sum(it["lessons"] for it in second.report["lineage"] if it["campaign"] == name)
+               for name in ("first", "second")}  # fmt: skip
+    assert counted == {name: sum(it["lineage"]["campaign"] == name for it in lines) for name in counted}
+    # Both had the same tutor and the same curriculum: each is named once.
+    assert [(it["what"], it["campaign"]) for it in second.report["sources"]] == [
+        ("tutor", "second"), ("curriculum", "second"),
+    ]  # fmt: skip
+
+
 def test_no_exam_leaks_from_one_campaign_into_the_other(first: Run, second: Run) -> None:
     assert taught(second.folder) & examined(first.folder) == set()
     assert examined(second.folder) & taught(first.folder) == set()

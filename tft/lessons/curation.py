@@ -82,8 +82,12 @@ def _check(
         return _reject(lesson, "wrong")
     if lesson.attempt is not None and grader.grade(lesson.item, lesson.attempt).passed:
         return _reject(lesson, "right_attempt")
-    if lesson.rejected is not None and not (trusted or judged) and grader.grade(lesson.item, lesson.rejected).passed:
-        return _reject(lesson, "both_right")
+    if lesson.rejected is not None and not (trusted or judged):
+        worse = grader.grade(lesson.item, lesson.rejected)
+        if worse.passed:
+            return _reject(lesson, "both_right")
+        # Where there is nothing else to be verified, this is what it passed.
+        verdicts = verdicts if lesson.answer else (worse,)
     if lesson.item.fingerprint in held_out:
         return _reject(lesson, "leak")
     if lesson.kind != "replay" and lesson.id in seen:

@@ -471,23 +471,32 @@ def _prompts(ledger: Ledger) -> dict[str, str]:
 
 
 def _sources(setting: dict[str, Any]) -> list[dict[str, Any]]:
+    """List what this campaign was taught and examined from, then what the ones before were taught from."""
+    own = [*_taught_from(setting), *_origins("exam", setting["suites"])]
+    known = {(it["what"], it["name"], it["digest"]) for it in own}
+    found = [{**it, "campaign": setting["campaign"]} for it in own]
+    for before in reversed(setting.get("before", ())):
+        for it in _taught_from(before):
+            if (it["what"], it["name"], it["digest"]) not in known:
+                known.add((it["what"], it["name"], it["digest"]))
+                found.append({**it, "campaign": before["campaign"]})
+    return found
+
+
+def _taught_from(setting: dict[str, Any]) -> list[dict[str, Any]]:
     curriculum, tutor = setting["curriculum"], setting["tutor"]
     return [
         {"what": "tutor", "name": tutor["id"], "license": tutor["license"], "digest": tutor["fingerprint"],
          "reference": tutor["description"]},
         {"what": "curriculum", "name": curriculum["name"], "license": curriculum["license"],
          "digest": curriculum["digest"], "reference": curriculum["description"]},
-        *(
-            {"what": "exam", "name": it["name"], "license": it["license"], "digest": it["digest"],
-             "reference": it["reference"]}
-            for it in setting["suites"]
-        ),
-        *(
-            {"what": "material", "name": it["name"], "license": it["license"], "digest": it["digest"],
-             "reference": it["reference"]}
-            for it in setting.get("material", [])
-        ),
+        *_origins("material", setting.get("material", [])),
     ]  # fmt: skip
+
+
+def _origins(what: str, files: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    keys = ("name", "license", "digest", "reference")
+    return [{"what": what, **{key: it[key] for key in keys}} for it in files]
 
 
 def final_answers(ledger: Ledger) -> dict[str, dict[str, list[Answered]]]:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tft.lessons.origins import Origins
+from tft.records import dump
 from tft.report import rows as rows_of
 from tft.report.markdown import render_markdown, render_model_card
+from tft.report.taught import read_taught
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,9 +40,12 @@ def write_run_files(folder: Path, ledger: Ledger, report: dict[str, Any], html: 
         if (home / "final").is_dir():
             _write(home / CARD, render_model_card(report, student))
     lessons: dict[int, list[dict[str, Any]]] = {}
-    for step in ledger.steps("curate"):
-        lessons.setdefault(step.cycle, []).extend(
-            {"student": step.student, "cycle": step.cycle, **_lesson(lesson)} for lesson in step.result["kept"]
+    setting = ledger.fact("setting")
+    for it in read_taught(ledger):
+        origins = Origins.of(setting)
+        lessons.setdefault(it.cycle, []).extend(
+            {"student": it.student, "cycle": it.cycle, **_lesson(dump(origins.attribute(lesson)))}
+            for lesson in it.curated.kept
         )
     for cycle, rows in lessons.items():
         _write_lines(folder / "lessons" / f"cycle-{cycle}.jsonl", rows)

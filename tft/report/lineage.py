@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from tft.lessons.origins import Origins
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -17,23 +19,26 @@ if TYPE_CHECKING:
 
 _WHILE_TRAINED = "the grader, while it was trained"
 _TRUSTED = "nobody: the word of whoever ran this"
+_TRUSTED_IN_PART = "in part nobody: the word of whoever ran this"
+_NOBODY = "nobody"
 
 
 def describe_lessons(taught: Iterable[Taught], setting: dict[str, Any]) -> list[dict[str, Any]]:
-    """Describe what was taught, in rows that differ in skill, kind, origin, judge or licence."""
-    licences = {"curriculum": setting["curriculum"]["license"], "tutor": setting["tutor"]["license"]}
+    """Describe what was taught, in rows that differ in campaign, skill, kind, origin, judge or licence."""
+    origins = Origins.of(setting)
     counts: Counter[tuple[Any, ...]] = Counter()
     students: dict[tuple[Any, ...], Counter[str]] = {}
     first: dict[tuple[Any, ...], Lesson] = {}
     for it in taught:
         for lesson in it.curated.kept:
-            row = _row(lesson, setting["tutor"]["id"], licences)
+            row = _row(origins.attribute(lesson), setting["tutor"]["id"])
             counts[row] += 1
             students.setdefault(row, Counter())[it.student] += 1
             first.setdefault(row, lesson)
+    keys = ("skill", "kind", "campaign", "asked_by", "answered_by", "judged_by", "license")
     return [
         {
-            **dict(zip(("skill", "kind", "asked_by", "answered_by", "judged_by", "license"), row, strict=True)),
+            **dict(zip(keys, row, strict=True)),
             "prompts": first[row].lineage.prompts,
             "model": first[row].lineage.model or None,
             "lessons": count,
@@ -44,27 +49,20 @@ def describe_lessons(taught: Iterable[Taught], setting: dict[str, Any]) -> list[
     ]
 
 
-def _row(lesson: Lesson, tutor: str, licences: dict[str, str | None]) -> tuple[Any, ...]:
-    asked = tutor if lesson.item.source == "tutor" else lesson.item.source
+def _row(lesson: Lesson, tutor: str) -> tuple[Any, ...]:
+    lineage = lesson.lineage
     if lesson.kind == "practice":
         answered, judged = "student", _WHILE_TRAINED
     elif lesson.kind == "feedback":
-        answered, judged = f"student, scored by {tutor}", _last_judge(lesson)
+        answered, judged = f"student, scored by {tutor}", _judges(lesson)
     else:
-        answered, judged = lesson.lineage.source, _last_judge(lesson)
-    return lesson.item.skill, lesson.kind, asked, answered, judged, _licence(lesson, tutor, licences)
+        answered, judged = lineage.source, _judges(lesson)
+    return lesson.item.skill, lesson.kind, lineage.campaign, lineage.asked_by, answered, judged, lineage.license
 
 
-def _last_judge(lesson: Lesson) -> str:
-    if lesson.lineage.trusted and not lesson.verdicts:
-        return _TRUSTED
-    return ", ".join(dict.fromkeys(it.grader for it in lesson.verdicts if it.passed)) or _TRUSTED
-
-
-def _licence(lesson: Lesson, tutor: str, licences: dict[str, str | None]) -> str | None:
-    """Name the licences of question and answer; what a student wrote itself has none but those of its weights."""
-    if lesson.lineage.row is not None:
-        return lesson.lineage.license
-    question = licences["tutor" if lesson.item.source == "tutor" else "curriculum"]
-    answer = licences["tutor"] if lesson.lineage.source == tutor else None
-    return ", ".join(dict.fromkeys(it for it in (question, answer) if it)) or None
+def _judges(lesson: Lesson) -> str:
+    """Name who judged it: who passed its answer or, where it only says what is wrong, who failed that."""
+    found = dict.fromkeys(it.grader for it in lesson.verdicts if it.passed is bool(lesson.answer))
+    if lesson.lineage.trusted:
+        return f"{', '.join(found)}; {_TRUSTED_IN_PART}" if found else _TRUSTED
+    return ", ".join(found) or _NOBODY

@@ -124,10 +124,10 @@ def _score(found: Measure | None) -> str:
 
 
 def _lineage(report: dict[str, Any], student: str) -> str:
-    names = ("skill", "kind", "lessons", "asked by", "answered by", "judged by", "licence")
+    names = ("skill", "kind", "lessons", "made for", "asked by", "answered by", "judged by", "licence")
     table = [
-        (row.get("skill"), row.get("kind"), words.count(amount), row.get("asked_by"), row.get("answered_by"),
-         row.get("judged_by"), row.get("license") or "not recorded")
+        (row.get("skill"), row.get("kind"), words.count(amount), row.get("campaign"), row.get("asked_by"),
+         row.get("answered_by"), row.get("judged_by"), row.get("license") or "not recorded")
         for row in map(mapping, report.get("lineage") or [])
         if (amount := mapping(row.get("students")).get(student))
     ]  # fmt: skip
@@ -136,10 +136,16 @@ def _lineage(report: dict[str, Any], student: str) -> str:
 
 def _sources(report: dict[str, Any]) -> str:
     table = [
-        (it.get("what"), it.get("name"), it.get("license") or "not recorded", it.get("digest") or words.DASH)
+        (
+            it.get("what"),
+            it.get("name"),
+            it.get("campaign"),
+            it.get("license") or "not recorded",
+            it.get("digest") or words.DASH,
+        )
         for it in map(mapping, report.get("sources") or [])
     ]
-    return _table(("what", "name", "licence", "digest"), table)
+    return _table(("what", "name", "campaign", "licence", "digest"), table)
 
 
 def _table(names: Sequence[str], table: Sequence[Sequence[object]]) -> str:

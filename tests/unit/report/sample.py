@@ -115,6 +115,7 @@ def sample_report() -> dict[str, Any]:
         "sources": [
             {
                 "what": "curriculum",
+                "campaign": "second",
                 "name": "arithmetic",
                 "license": "Apache-2.0",
                 "digest": "a1b2c3",
@@ -122,6 +123,7 @@ def sample_report() -> dict[str, Any]:
             },
             {
                 "what": "whole exam",
+                "campaign": "second",
                 "name": "gsm8k_calculator_steps",
                 "license": "MIT",
                 "digest": "d4e5f6",

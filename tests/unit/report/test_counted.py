@@ -51,3 +51,14 @@ def test_failures_are_those_of_the_checkpoint_that_was_kept(ledger: Ledger) -> N
         ("add", "add 2", 1, 4)
     ]
     assert "`tuition.cycles`" in ended["next"][0]
+
+
+def test_sources_name_what_the_campaigns_before_were_taught_from(ledger: Ledger) -> None:
+    rows = {"name": "sums.jsonl", "license": "CC0-1.0", "digest": "s", "reference": None}
+    before = {"campaign": "first", "tutor": {**SETTING["tutor"], "id": "tally", "fingerprint": "t"},
+              "curriculum": SETTING["curriculum"], "material": [rows]}  # fmt: skip
+    ledger.set_fact("setting", {**SETTING, "before": [before]})
+    assert [(it["what"], it["name"], it["campaign"]) for it in build_report(ledger)["sources"]] == [
+        ("tutor", "abacus", "counted"), ("curriculum", "arithmetic", "counted"),
+        ("tutor", "tally", "first"), ("material", "sums.jsonl", "first"),
+    ]  # fmt: skip

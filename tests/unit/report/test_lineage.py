@@ -8,12 +8,21 @@ from typing import Any
 import pytest
 
 from tests.making import demonstration
+from tft.config.cards import GraderConfig
 from tft.ledger import Ledger, Step
+from tft.lessons import CurateRequest, curate
+from tft.lessons.origins import Origins
 from tft.records import Curated, Lesson, Lineage, Verdict, dump
 from tft.report.lineage import describe_lessons
 from tft.report.taught import read_taught
 
-SETTING = {"tutor": {"id": "abacus", "license": "MIT"}, "curriculum": {"license": "Apache-2.0"}}
+SETTING: dict[str, Any] = {
+    "campaign": "second", "tutor": {"id": "abacus", "license": "MIT"},
+    "curriculum": {"name": "arithmetic", "license": "Apache-2.0"},
+    "skills": [{"name": "add_2", "curriculum": "arithmetic"}, {"name": "sub_2", "curriculum": "old-sums"}],
+    "before": [{"campaign": "first", "tutor": {"id": "tally", "license": "BSD"}, "material": [],
+                "curriculum": {"name": "old-sums", "license": "CC-BY-4.0"}}],
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -72,3 +81,35 @@ def test_a_judged_pair_names_both_who_judged_it(ledger: Ledger) -> None:
     pair = replace(passed(demonstration("11+22"), "judge", "numeric"), kind="preference", rejected="#5")
     teach(ledger, "ada", 1, pair)
     assert describe_lessons(read_taught(ledger), SETTING)[0]["judged_by"] == "judge, numeric"
+
+
+def test_what_is_read_again_keeps_the_tutor_and_the_licences_of_its_own_campaign(ledger: Ledger) -> None:
+    first = {**SETTING, **SETTING["before"][0], "before": [], "skills": [{"name": "add_2", "curriculum": "old-sums"}]}
+    old = passed(demonstration("11+22"), "numeric", source="tally")
+    again = replace(Origins.of(first).attribute(old), kind="replay")
+    fresh = passed(demonstration("12+23"), "numeric")
+    teach(ledger, "ada", 1, again, fresh)
+    rows = describe_lessons(read_taught(ledger), SETTING)
+    assert [(it["campaign"], it["asked_by"], it["answered_by"], it["license"]) for it in rows] == [
+        ("second", "abacus", "abacus", "MIT"), ("first", "tally", "tally", "BSD"),
+    ]  # fmt: skip
+
+
+def test_a_skill_of_an_earlier_curriculum_has_the_licence_of_that_one(ledger: Ledger) -> None:
+    lesson = replace(passed(demonstration("52-27"), "numeric", source="student"), kind="replay")
+    teach(ledger, "ada", 1, replace(lesson, item=replace(lesson.item, source="curriculum")))
+    assert describe_lessons(read_taught(ledger), SETTING)[0]["license"] == "CC-BY-4.0"
+
+
+def test_what_is_said_to_be_wrong_names_the_grader_that_failed_it(ledger: Ledger) -> None:
+    said = replace(demonstration("11+22", ""), kind="verdict", examples=(), rejected="#34")
+    filed = replace(said, lineage=Lineage("sums.jsonl", "", row=3, license="CC-BY-4.0"))
+    (kept,) = curate(CurateRequest((filed,), GraderConfig(type="numeric", marker="#"), ())).kept
+    teach(ledger, "ada", 1, kept)
+    assert describe_lessons(read_taught(ledger), SETTING)[0]["judged_by"] == "numeric"
+
+
+def test_what_is_trusted_in_part_says_so(ledger: Ledger) -> None:
+    teach(ledger, "ada", 1, passed(demonstration("11+22"), "numeric", trusted=True))
+    (row,) = describe_lessons(read_taught(ledger), SETTING)
+    assert row["judged_by"] == "numeric; in part nobody: the word of whoever ran this"

@@ -6,8 +6,9 @@ from huggingface_hub import ModelCard
 
 from tft.report.markdown import render_markdown, render_model_card
 
-LINEAGE = {"skill": "add_3", "kind": "demonstration", "asked_by": "abacus", "answered_by": "a|b.jsonl",
-           "judged_by": "numeric", "license": None, "lessons": 7, "students": {"ada": 7}}  # fmt: skip
+LINEAGE = {"skill": "add_3", "kind": "demonstration", "campaign": "first", "asked_by": "abacus",
+           "answered_by": "a|b.jsonl", "judged_by": "numeric", "license": None,
+           "lessons": 7, "students": {"ada": 7}}  # fmt: skip
 
 
 def test_the_whole_report_is_there_in_markdown(report: dict[str, Any]) -> None:
@@ -18,7 +19,7 @@ def test_the_whole_report_is_there_in_markdown(report: dict[str, Any]) -> None:
     assert "| add_3 | taught |" in text
     assert "▲ ▼: p < 0.05 in McNemar's exact test, corrected (Holm) for all skills of a student" in text
     assert "- add_4 and sub_4 were taught to nobody" in text
-    assert "| whole exam | gsm8k_calculator_steps | MIT | d4e5f6 |" in text
+    assert "| whole exam | gsm8k_calculator_steps | second | MIT | d4e5f6 |" in text
 
 
 def test_what_to_do_next_who_can_do_what_and_the_money_stand_there(report: dict[str, Any]) -> None:
@@ -42,7 +43,7 @@ def test_the_hub_reads_a_students_card(report: dict[str, Any]) -> None:
         if it["after"].get("score") is not None
     }
     assert found == after
-    assert "| add_3 | demonstration | 7 | abacus | a\\|b.jsonl | numeric | not recorded |" in card.text
+    assert "| add_3 | demonstration | 7 | first | abacus | a\\|b.jsonl | numeric | not recorded |" in card.text
     # Nothing of the others.
     assert "blaise" not in card.text
 
