@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,12 @@ from tft.curriculum import estimate
 from tft.errors import Problem, UserError
 from tft.ledger import Ledger
 from tft.lessons.origins import Origins
-from tft.library import find_run
+from tft.library import find_run, is_file
 from tft.records import Inherited, Item, Lesson, Sitting, Version, digest, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tft.records import Split
@@ -45,7 +47,7 @@ class Earlier:
             self.setting: dict[str, Any] = ledger.fact("setting") or {}
             self._identity = ledger.fact("identity")
             self._outcomes = {name: ledger.fact(f"outcome/{name}") for name in self.students}
-            self._held_out, self._taught_before = ledger.fact("held_out"), ledger.fact("taught_before")
+            self._held_out = ledger.fact("held_out")
         missing = [name for name, outcome in self._outcomes.items() if outcome is None]
         if missing or not self.setting or self._held_out is None:
             remedy = "run its config to the end with `tft run`, then continue from it"
@@ -84,8 +86,7 @@ class Earlier:
     def taught(self) -> frozenset[str]:
         """Fingerprints of all that was taught to anybody, here and in the runs before."""
         with self._ledger() as ledger:
-            here = {lesson["item"]["fingerprint"] for step in ledger.steps("curate") for lesson in step.result["kept"]}
-        return frozenset(here | set(self._taught_before))
+            return _taught(ledger)
 
     @cached_property
     def exams(self) -> dict[Split, tuple[Item, ...]]:
@@ -130,13 +131,60 @@ class Earlier:
             scores=estimate(finals[-1:]),
         )
 
-    @contextmanager
-    def _ledger(self) -> Iterator[Ledger]:
-        ledger = Ledger(self.folder)
-        try:
-            yield ledger
-        finally:
-            ledger.close()
+    def _ledger(self) -> AbstractContextManager[Ledger]:
+        return _opened(self.folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Upbringing:
+    """Where a student comes from, for those who examine it alone."""
+
+    campaign: str
+    taught: frozenset[str]
+    """Fingerprints of all that was taught to anybody, there and in the runs before."""
+    kin: dict[str, str]
+    """Fingerprints of who may not examine it, by who they are: its tutor, and the model that it began with."""
+
+
+def find_upbringing(folder: Path) -> Upbringing | None:
+    """Read how a student was brought up; the run need not be finished.
+
+    Args:
+        folder: ``students/<id>/final`` or ``students/<id>/cycle-N`` of a run.
+
+    Returns:
+        What the ledger of the run says; None where the folder is in no run.
+    """
+    folder = folder.expanduser().resolve()
+    if len(folder.parents) < 3 or folder.parents[1].name != "students":
+        return None
+    run, student = folder.parents[2], folder.parent.name
+    if not is_file(run / "ledger.sqlite"):
+        return None
+    with _opened(run) as ledger:
+        setting, identity = ledger.fact("setting"), ledger.fact("identity")
+        if not setting or not identity:
+            return None
+        kin = {
+            f"the tutor of {setting['campaign']}": identity["contents"]["tutor.model"],
+            f"the model that {student} began with": identity["contents"].get(f"students.{student}.model", ""),
+        }
+        return Upbringing(setting["campaign"], _taught(ledger), kin)
+
+
+def _taught(ledger: Ledger) -> frozenset[str]:
+    """Give the fingerprints of all that was taught to anybody, in a run and in those before."""
+    here = {lesson["item"]["fingerprint"] for step in ledger.steps("curate") for lesson in step.result["kept"]}
+    return frozenset(here | set(ledger.fact("taught_before") or ()))
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[Ledger]:
+    ledger = Ledger(folder)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
 
 
 def fill_students(values: dict[str, Any], beside: Path) -> None:

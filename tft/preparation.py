@@ -163,9 +163,7 @@ def _join(splits: Splits, inherited: Inheritance) -> Splits:
 
 def _without_taught(suite: Suite, splits: Splits, inherited: Inheritance) -> Suite:
     """Leave out of a whole exam what was taught in the runs before, but for the facts of tables."""
-    gone = inherited.taught - splits.table()
-    kept = tuple(it for it in suite.items if it.fingerprint not in gone)
-    return replace(suite, items=kept, left_out=len(suite.items) - len(kept))
+    return suite.without(inherited.taught - splits.table())
 
 
 def _with_material(prepared: Prepared, beside: Path) -> Prepared:

@@ -69,7 +69,7 @@ def make_splits(
         if ended and card.role == "taught":
             raise UserError(
                 Problem(
-                    f"skill {skill} has only {len({it.fingerprint for it in drawn})} different items, too few to "
+                    f"skill {skill} has only {_left(drawn, taught)}, too few to "
                     f"hold {sum(sizes.values())} back and teach the others",
                     key="exams",
                     remedy="lower exams.final, exams.check or exams.probe, or make it a retention skill",
@@ -85,6 +85,12 @@ def make_splits(
             items[split] += drawn[start : start + size]
             start += size
     return Splits({split: tuple(held) for split, held in items.items()}, tuple(whole))
+
+
+def _left(drawn: Collection[Item], taught: Collection[str]) -> str:
+    different = {it.fingerprint for it in drawn}
+    gone = sum(it in taught for it in different)
+    return f"{len(different) - gone} different items" + (f" beside the {gone} that were taught" if gone else "")
 
 
 def _draw(skill: str, source: ItemSource, count: int, seed: int, taught: Collection[str]) -> tuple[list[Item], bool]:

@@ -6,7 +6,7 @@ of inspect_ai.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,11 @@ class Suite:
     """Items that were set apart, for the gate to ask every candidate."""
     unwatched: str = ""
     """Why there are none, in words; empty where there are, or nobody wanted any."""
+
+    def without(self, taught: Collection[str]) -> Suite:
+        """Leave out what was taught: items with these fingerprints."""
+        kept = tuple(it for it in self.items if it.fingerprint not in taught)
+        return replace(self, items=kept, left_out=self.left_out + len(self.items) - len(kept))
 
     def told(self, caption: str) -> str:
         """Say what a score means, who graded it if nobody named a grader, and what was set apart and left out."""

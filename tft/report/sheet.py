@@ -35,8 +35,21 @@ def print_sheet(found: dict[str, Any], console: Console) -> None:
                 say(console, f"{name}: {said}", "dim")
         else:
             say(console, f"{name}: not sat, {suite['reason']}", "yellow")
+    _say_what_was_taught(found, console)
     said = "% sure: mean probability of its answers; ECE: how far that lies from % right, over ten bins, in points"
     say(console, f"{said}; {words.DASH} not measured", "dim")
+
+
+def _say_what_was_taught(found: dict[str, Any], console: Console) -> None:
+    """Say whether the items are held out; nobody knows that of a model that no run here has taught."""
+    if not found["taught"]["known"]:
+        say(console, "What this model was taught is not known here: it may have learned these very items.", "yellow")
+        return
+    run, whole = found["taught"]["run"], found["examined_whole"]
+    but = f", but for what is examined whole: {words.listed(whole)}" if whole else ""
+    say(console, f"Nothing that {run} taught was asked{but}.", "dim")
+    if found["suites"] and found["curriculum"] is None:
+        say(console, f"With --curriculum, suites are compared with what {run} taught, too.", "yellow")
 
 
 def _lines(found: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
