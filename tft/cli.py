@@ -198,8 +198,9 @@ def watch(run_directory: str, log: Path, student: str, draft: Path | None, as_js
     RUN is a run directory, or the name of one below runs/. LOG has a row an answer: prompt, answer and, where somebody
     said it, a thumb; as JSON lines, CSV or Parquet.
     """
+    from tft.drafting import draft_campaign
     from tft.report.watched import print_watch
-    from tft.watching import draft_campaign, read_log
+    from tft.watching import read_log
     from tft.watching import watch as hold
 
     folder = _find_run(run_directory)

@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tft.curriculum import estimate
@@ -22,7 +23,6 @@ from tft.records import Inherited, Item, Lesson, Sitting, Version, digest, load
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from tft.records import Split
 
@@ -36,12 +36,13 @@ class Earlier:
 
     Args:
         folder: the run directory.
+        key: where its name stands, for the error.
 
     Raises:
         UserError: if it is not finished.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, key: str = KEY) -> None:
         self.folder = folder.resolve()
         with self._ledger() as ledger:
             self.setting: dict[str, Any] = ledger.fact("setting") or {}
@@ -50,8 +51,8 @@ class Earlier:
             self._held_out = ledger.fact("held_out")
         missing = [name for name, outcome in self._outcomes.items() if outcome is None]
         if missing or not self.setting or self._held_out is None:
-            remedy = "run its config to the end with `tft run`, then continue from it"
-            raise UserError(Problem("is a run that is not finished", key=KEY, value=str(folder), remedy=remedy))
+            remedy = "run its config to the end with `tft run`, then try this again"
+            raise UserError(Problem("is a run that is not finished", key=key, value=str(folder), remedy=remedy))
 
     @property
     def campaign(self) -> str:
@@ -63,6 +64,11 @@ class Earlier:
         """What it and those before it were taught from, the oldest first: campaign, tutor, curriculum, material."""
         own = {key: self.setting.get(key, []) for key in ("campaign", "tutor", "curriculum", "material")}
         return (*self.setting.get("before", ()), own)
+
+    @property
+    def beside(self) -> Path:
+        """The folder of its config file, where what that names is looked up."""
+        return Path(self.setting["beside"])
 
     @property
     def students(self) -> dict[str, dict[str, Any]]:

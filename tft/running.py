@@ -93,7 +93,7 @@ def run_campaign(path: Path, overrides: Sequence[str], out: Path | None, fork: b
     with _locked(folder):
         ledger = Ledger(folder)
         try:
-            _write_setting(prepared, ledger)
+            _write_setting(prepared, ledger, path.resolve().parent)
             clock = Clock(watch, ledger)
             asyncio.run(_go_round(prepared, ledger, clock))
             ledger.set_fact("seconds", clock.seconds())
@@ -178,8 +178,8 @@ def _keep_final(folder: Path, student: str, checkpoint: str | None) -> str | Non
     return str(final.relative_to(folder))
 
 
-def _write_setting(prepared: Prepared, ledger: Ledger) -> None:
-    """Write down what the campaign is, so that a report needs the ledger alone."""
+def _write_setting(prepared: Prepared, ledger: Ledger, beside: Path) -> None:
+    """Write down what the campaign is, so that a report needs the ledger alone; and where its config lay."""
     config = prepared.config
     found = environment()
     inherited = prepared.inherited
@@ -194,6 +194,7 @@ def _write_setting(prepared: Prepared, ledger: Ledger) -> None:
         "continue_from": {"campaign": inherited.campaign, "digest": inherited.digest} if inherited.digest else None,
         "before": list(inherited.before),
         "config": config.model_dump(mode="json"),
+        "beside": str(beside),
         "tutor": {
             "id": prepared.tutor_card.tutor,
             "model": config.tutor.model or prepared.tutor_card.model,

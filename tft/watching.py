@@ -1,9 +1,9 @@
 """A deployed student, seen in its log: which skills it is asked for, how often it is right, and what has drifted.
 
 Each logged prompt that the curriculum knows is graded as the exams are, and its share of right answers is held against
-the final exam of the student's campaign (Fisher's exact test, corrected by Holm for how many skills there are). Where
-people said what they thought of an answer, that is counted beside it. From what has drifted the next campaign is
-drafted, which continues the run.
+the final exam of the student's campaign (Fisher's exact test, corrected by Holm for how many skills there are). A
+prompt counts once, however often it was asked: who is asked again says the same again. Where people said what they
+thought of an answer, that is counted beside it.
 
 Left out on purpose: teaching from the log itself. It holds what people wrote, and nobody here knows whose it is.
 """
@@ -12,10 +12,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from math import isnan
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 from tft.datafiles import SUFFIXES, fold_columns, list_columns, read_rows
 from tft.earlier import Earlier
@@ -26,15 +24,18 @@ from tft.records import Item
 from tft.statistics import fisher, holm, wilson_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from tft.datafiles import Row
 
 PROMPTS = ("prompt", "question", "input", "query")
 ANSWERS = ("answer", "response", "output", "completion")
 THUMBS = ("thumb", "thumbs", "feedback", "rating", "liked")
-_UP = frozenset({"up", "1", "+1", "true", "yes", "good", "like", "liked", "👍"})
-_DOWN = frozenset({"down", "0", "-1", "false", "no", "bad", "dislike", "disliked", "👎"})
+_UP = frozenset({"up", "true", "yes", "good", "like", "liked", "👍"})
+_DOWN = frozenset({"down", "false", "no", "bad", "dislike", "disliked", "👎"})
+_UNREAD = "thumb"
+"""Why a thumb is dropped, and its answer kept."""
 _SHOWN = 5
 _SURE = 0.05
 
@@ -55,7 +56,7 @@ class Log:
 
     rows: tuple[Logged, ...]
     dropped: dict[str, int]
-    """Rows that could not be read, by reason."""
+    """Rows that could not be read, by reason; ``thumb`` counts thumbs, whose answers were read all the same."""
 
 
 def read_log(path: Path) -> Log:
@@ -80,27 +81,42 @@ def read_log(path: Path) -> Log:
     read: list[Logged] = []
     dropped: Counter[str] = Counter()
     for row in rows:
-        found = _read(row, str(prompt), str(answer), thumb)
+        found = _read(row, str(prompt), str(answer))
         if isinstance(found, str):
             dropped[found] += 1
-        else:
-            read.append(found)
+            continue
+        liked = _read_thumb(row.values.get(thumb)) if thumb else None
+        if liked == _UNREAD:
+            dropped[_UNREAD] += 1
+        read.append(Logged(*found, liked if isinstance(liked, bool) else None))
     return Log(tuple(read), dict(sorted(dropped.items())))
 
 
-def _read(row: Row, prompt: str, answer: str, thumb: str | None) -> Logged | str:
+def _read(row: Row, prompt: str, answer: str) -> tuple[str, str] | str:
     if row.trouble:
         return row.trouble
     texts = [row.values.get(prompt), row.values.get(answer)]
     if not all(isinstance(it, str | int | float) for it in texts):
         return "not_text"
     asked, said = (str(it).strip() for it in texts)
-    return Logged(asked, said, _liked(row.values.get(thumb) if thumb else None)) if asked else "empty"
+    return (asked, said) if asked else "empty"
 
 
-def _liked(value: Any) -> bool | None:
+def _read_thumb(value: Any) -> bool | str | None:
+    """Read a thumb: a word or a number, 1 up and 0 or -1 down; None where there is none."""
     word = str(value).strip().casefold()
-    return True if word in _UP else False if word in _DOWN else None
+    if value is None or not word:
+        return None
+    if word in _UP or word in _DOWN:
+        return word in _UP
+    try:
+        number = float(word)
+    except ValueError:
+        return _UNREAD
+    # Columns with gaps are floats in most tables, and a gap is no number.
+    if isnan(number):
+        return None
+    return number == 1 if number in (1, 0, -1) else _UNREAD
 
 
 def watch(run: Path, log: Log, student: str) -> dict[str, Any]:
@@ -115,16 +131,16 @@ def watch(run: Path, log: Log, student: str) -> dict[str, Any]:
         Skills with what was seen of each, and whether it has drifted; what the curriculum does not know.
 
     Raises:
-        UserError: if there is no such student, or the curriculum is gone.
+        UserError: if the run is not finished, there is no such student, or the curriculum is gone.
     """
-    earlier = Earlier(run)
+    earlier = Earlier(run, key="RUN")
     if student not in earlier.students:
         remedy = f"students of this run: {', '.join(earlier.students)}"
         raise UserError(Problem("is no student of this run", key="--student", value=student, remedy=remedy))
     config = earlier.setting["config"]
-    card, folder = Library(Path()).curriculum(config["curriculum"])
+    card, folder = Library(earlier.beside).curriculum(config["curriculum"])
     source, grade = load_items((folder / card.items).resolve()), grade_attempts(card.grader)
-    seen: dict[str, list[bool]] = {}
+    seen: dict[str, dict[str, list[bool]]] = {}
     liked: dict[str, Counter[bool]] = {}
     unknown = []
     for it in log.rows:
@@ -134,7 +150,7 @@ def watch(run: Path, log: Log, student: str) -> dict[str, Any]:
             continue
         skill, level, reference = classified
         item = Item(skill, level, it.prompt, reference, source.fingerprint(it.prompt), "log")
-        seen.setdefault(skill, []).append(grade(item, it.answer, True).passed)
+        seen.setdefault(skill, {}).setdefault(it.prompt, []).append(grade(item, it.answer, True).passed)
         if it.liked is not None:
             liked.setdefault(skill, Counter())[it.liked] += 1
     version = earlier.inherited(student).versions[-1]
@@ -155,65 +171,17 @@ def watch(run: Path, log: Log, student: str) -> dict[str, Any]:
     }
 
 
-def _row(skill: str, marks: Sequence[bool], exam: Any, liked: Counter[bool]) -> dict[str, Any]:
-    right, n = sum(marks), len(marks)
+def _row(skill: str, marks: Mapping[str, Sequence[bool]], exam: Any, liked: Counter[bool]) -> dict[str, Any]:
+    # Answers to one prompt are no trials of their own: it is right where more than half of them are.
+    right, n = sum(2 * sum(it) > len(it) for it in marks.values()), len(marks)
     low, high = wilson_interval(right, n)
     row: dict[str, Any] = {
-        "skill": skill, "score": right / n, "low": low, "high": high, "n": n, "examined": None, "difference": None,
-        "p": None, "corrected": None, "drifted": False, "liked": liked[True], "disliked": liked[False],
+        "skill": skill, "score": right / n, "low": low, "high": high, "n": n,
+        "answers": sum(map(len, marks.values())), "examined": None, "difference": None, "p": None, "corrected": None,
+        "drifted": False, "liked": liked[True], "disliked": liked[False],
     }  # fmt: skip
     if exam is not None:
         row["examined"] = exam.score
         row["difference"] = right / n - exam.score
         row["p"] = fisher((exam.right, exam.n), (right, n))
     return row
-
-
-def draft_campaign(found: dict[str, Any], run: Path, path: Path) -> Path:
-    """Write the campaign that teaches again what has drifted.
-
-    Args:
-        found: what ``watch`` found.
-        run: the run directory.
-        path: of the config; it may not exist yet.
-
-    Raises:
-        UserError: if nothing has drifted, or the file is there already.
-    """
-    if not found["drifted"]:
-        raise UserError(Problem("nothing has drifted: there is nothing to draft", key="--draft", value=str(path)))
-    if path.exists():
-        raise UserError(Problem("is there already", key="--draft", value=str(path), remedy="name another file"))
-    config = Earlier(run).setting["config"]
-    reasons = [
-        f"# {row['skill']}: {row['score']:.0%} of {row['n']} logged answers are right, "
-        f"{row['examined']:.0%} were in the exam"
-        for row in found["skills"]
-        if row["drifted"]
-    ]
-    values = {
-        "campaign": f"{found['run']}-next",
-        "seed": config["seed"],
-        "continue_from": str(run.resolve()),
-        "tutor": config["tutor"],
-        "students": [{"id": found["student"]}],
-        "curriculum": config["curriculum"],
-        "skills": found["drifted"],
-        "tuition": {"cycles": 2, "lessons": config["tuition"]["lessons"]},
-        "budget": config["budget"],
-    }
-    head = [f"# tft run {path}", f"# Drafted from {found['rows']} logged answers of {found['student']}.", *reasons]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        "\n".join(head) + "\n" + yaml.safe_dump(_without_gaps(values), sort_keys=False, allow_unicode=True), "utf-8"
-    )
-    return path
-
-
-def _without_gaps(values: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what is not set."""
-    return {
-        key: _without_gaps(value) if isinstance(value, dict) else value
-        for key, value in values.items()
-        if value is not None
-    }

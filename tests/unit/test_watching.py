@@ -2,29 +2,40 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
 import items
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 from tests.making import make_item
 from tft.cli import main
-from tft.config import CampaignConfig, read_config
+from tft.config import CampaignConfig
+from tft.config.reading import parse_config, read_yaml
+from tft.drafting import draft_campaign
+from tft.earlier import Earlier
 from tft.errors import UserError
+from tft.exams import find_suite
 from tft.ledger import Ledger, Step
-from tft.library import shipped
+from tft.library import Library, shipped
 from tft.records import Answered, Attempt, Sitting, Verdict, dump
 from tft.running import read_campaign
-from tft.watching import Log, Logged, draft_campaign, read_log, watch
+from tft.watching import Log, Logged, read_log, watch
 
 SKILLS = ("add_2", "sub_2")
 
 
 def draw(skill: str, count: int, seed: int) -> list[str]:
-    drawn = items.draw(skill, random.Random(seed))
-    return [next(drawn) for _ in range(count)]
+    found: dict[str, None] = {}
+    for question in items.draw(skill, random.Random(seed)):
+        found[question] = None
+        if len(found) == count:
+            break
+    return list(found)
 
 
 def answers(skill: str, count: int, right: int, seed: int) -> list[tuple[str, str]]:
@@ -34,13 +45,22 @@ def answers(skill: str, count: int, right: int, seed: int) -> list[tuple[str, st
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a finished run whose student was right 95 times of a hundred."""
+    """Give a finished run whose student was right 95 times of a hundred; its curriculum lies beside its config."""
     folder = tmp_path_factory.mktemp("runs") / "first"
-    config = read_config(CampaignConfig, shipped() / "configs" / "smoke.yaml", ())
+    beside = tmp_path_factory.mktemp("home")
+    shutil.copytree(shipped() / "curricula" / "arithmetic", beside / "curricula" / "mine")
+    (beside / "mine.csv").write_text("question,answer\n1+1,2\n")
+    values = {
+        **read_yaml(shipped() / "configs" / "smoke.yaml"), "curriculum": "mine", "cluster": "inline",
+        "exams": {"max_tokens": 96, "whole": ["mine.csv"]}, "material": ["rows.jsonl"],
+        "training": {"epochs": 5, "objectives": {"feedback": {"type": "distillation", "top_k": None}}},
+    }  # fmt: skip
+    config = parse_config(CampaignConfig, values, "smoke.yaml")
     ledger = Ledger(folder)
     skills = [{"name": it, "title": it, "role": "taught", "curriculum": "arithmetic", "examined_whole": False}
               for it in SKILLS]  # fmt: skip
-    ledger.set_fact("setting", {"campaign": "first", "config": config.model_dump(mode="json"), "skills": skills})
+    ledger.set_fact("setting", {"campaign": "first", "config": config.model_dump(mode="json"), "skills": skills,
+                                "beside": str(beside)})  # fmt: skip
     ledger.set_fact("identity", {"contents": {}})
     ledger.set_fact("held_out", [])
     ledger.set_fact("taught_before", [])
@@ -89,7 +109,45 @@ def test_thumbs_are_counted_beside_the_grades(run: Path) -> None:
     (question, work) = answers("add_2", 1, 1, 2)[0]
     rows = (Logged(question, work, True), Logged(question, "#0", False), Logged(question, "#0", True))
     (row,) = watch(run, Log(rows, {}), "ada")["skills"]
-    assert (row["liked"], row["disliked"], row["n"]) == (2, 1, 3)
+    assert (row["liked"], row["disliked"], row["n"], row["answers"]) == (2, 1, 1, 3)
+
+
+def test_a_prompt_that_is_asked_again_says_nothing_new(run: Path) -> None:
+    (question, work) = answers("add_2", 1, 1, 2)[0]
+    wrong = watch(run, log(*[(question, "#0")] * 1000), "ada")
+    assert (wrong["drifted"], wrong["skills"][0]["n"], wrong["skills"][0]["answers"]) == ([], 1, 1000)
+    # Most of its answers decide.
+    (row,) = watch(run, log((question, work), (question, work), (question, "#0")), "ada")["skills"]
+    assert (row["score"], row["n"]) == (1.0, 1)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_thumbs_may_be_numbers_and_what_is_none_is_counted(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"log{suffix}"
+    rows = [{"prompt": f"1+{place}", "answer": "#2", "thumb": it} for place, it in enumerate((1.0, 0.0, -1.0, None))]
+    match suffix:
+        case ".parquet":
+            pq.write_table(pa.Table.from_pylist(rows), path)
+        case ".csv":
+            path.write_text(
+                "prompt,answer,thumb\n1+0,#2,1.0\n1+1,#2,0.0\n1+2,#2,-1.0\n1+3,#2,\n1+4,#2,4.5\n1+5,#2,meh\n"
+            )
+        case _:
+            extra = [
+                {"prompt": "1+4", "answer": "#2", "thumb": it} for it in (True, "Up", 5, float("nan"), "👎", "meh")
+            ]
+            path.write_text("\n".join(map(json.dumps, [*rows, *extra])))
+    read = read_log(path)
+    liked = [it.liked for it in read.rows]
+    assert liked[:4] == [True, False, False, None]
+    assert liked[4:] == {".csv": [None, None], ".jsonl": [True, True, None, None, False, None]}.get(suffix, [])
+    assert read.dropped.get("thumb", 0) == (0 if suffix == ".parquet" else 2)
+
+
+def test_a_run_that_is_not_finished_is_told_by_the_name_that_was_typed(tmp_path: Path) -> None:
+    Ledger(tmp_path / "begun").close()
+    with pytest.raises(UserError, match="RUN: is a run that is not finished"):
+        watch(tmp_path / "begun", log(("1+1", "#2")), "ada")
 
 
 def test_a_student_nobody_knows_is_refused(run: Path) -> None:
@@ -126,10 +184,20 @@ def test_what_is_no_log_is_refused(tmp_path: Path, name: str, text: str | None, 
 def test_what_drifted_is_drafted_as_a_campaign_that_continues(run: Path, tmp_path: Path) -> None:
     found = watch(run, log(*answers("add_2", 80, 76, 2), *answers("sub_2", 80, 50, 3)), "ada")
     path = draft_campaign(found, run, tmp_path / "next.yaml")
-    assert "# sub_2: 62% of 80 logged answers are right, 95% were in the exam" in path.read_text()
+    assert "# sub_2: 62% of 80 logged prompts are answered right, 95% were in the exam" in path.read_text()
     config = read_campaign(path)
     assert (config.campaign, config.skills, config.continue_from) == ("first-next", ("sub_2",), str(run))
     assert [it.id for it in config.students] == ["ada"]
+    # All else is as it was, wherever the draft lies.
+    was = CampaignConfig.model_validate(Earlier(run).setting["config"])
+    for part in ("training", "tuition", "threads", "cluster", "budget", "seed"):
+        assert getattr(config, part) == getattr(was, part)
+    assert config.exams.max_tokens == 96
+    assert config.material == () and "# Left out: the material of first" in path.read_text()
+    library = Library(path.parent)
+    assert library.curriculum(config.curriculum)[1].name == "mine"
+    assert find_suite(library, config.exams.whole[0])[1] is not None
+    assert (config.tutor.use, config.students[0].model) == ("abacus", "abacus/novice-a")
     with pytest.raises(UserError, match="already"):
         draft_campaign(found, run, path)
     with pytest.raises(UserError, match="nothing has drifted"):
