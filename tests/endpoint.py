@@ -147,7 +147,11 @@ class _Handler(BaseHTTPRequestHandler):
         }  # fmt: skip
 
     def _score(self, body: dict[str, Any]) -> dict[str, Any]:
+        if "mute" in self.server.quirks:
+            return {"choices": [{"text": "1"}], "usage": {}}
         tokens = body["prompt"][1:]
+        if "few" in self.server.quirks:
+            body["prompt_logprobs"] = min(body["prompt_logprobs"], 5)
         (top,) = self.server.engine.top_logprobs([body["prompt"]], [1], body["prompt_logprobs"] or 1)
         given = top.chosen.tolist()
         if "shifted" in self.server.quirks:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tft.config import CampaignConfig, CurriculumCard, SuiteCard, TutorCard
 from tft.config.cards import ServeConfig, ServeUse, SkillCard, choose_skills
+from tft.config.training import DistillationConfig
 from tft.errors import Problem, UserError
 from tft.exams import Splits, Suite, make_splits, open_suite, read_suite, refuse_names, set_apart
 from tft.exams.judges import appoint, refuse_judges
@@ -205,10 +206,13 @@ def preflight_request(prepared: Prepared) -> PreflightRequest:
     needed = roles_asked(prepared.config.tuition, prepared.tutor_card, judged=prepared.judged)
     usual = usual_values(taught, prepared.skills[taught], question, marker)
     most = longest_values(prepared.skills, longest, prepared.tutor_card.longest_attempt, marker)
+    config = prepared.config
+    feedback = config.training.objectives.feedback if config.tuition.methods == "feedback" else None
     return PreflightRequest(
         tutor=prepared.tutor,
         values={role: usual[role] for role in needed},
         longest={role: most[role] for role in needed},
+        feedback=feedback if isinstance(feedback, DistillationConfig) else None,
     )
 
 

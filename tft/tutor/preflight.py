@@ -7,12 +7,16 @@ asks the engine for something whose answer is known, and names the cure where it
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from tft.config.campaign import TransformersEngineConfig
 from tft.config.cards import Role, RoleCard
+from tft.config.training import DistillationConfig
 from tft.errors import PrerequisiteError, StageError
 from tft.ports import Sampling
 from tft.tutor.forms import read_answer
@@ -44,6 +48,8 @@ class PreflightRequest:
     """Values for the prompts of its roles, of the usual length."""
     longest: dict[Role, dict[str, Any]]
     """The same, as long as they get."""
+    feedback: DistillationConfig | None = None
+    """What students learn from its probabilities; None where it is asked for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +82,21 @@ def preflight(request: PreflightRequest) -> Preflight:
     """
     tutor = open_tutor(request.tutor)
     prompts = {role: tutor.conversation(role, values) for role, values in request.values.items()}
+    role: Role = "demonstrator" if "demonstrator" in prompts else next(iter(prompts))
     checks = [_answers(tutor, list(prompts.values()))]
     if checks[0].outcome == "held":
-        demonstration = prompts["demonstrator"]
+        prompt, longest = prompts[role], tutor.card.roles[role].max_tokens
         checks += [
-            _ends_where_told(tutor.engine, demonstration),
+            _ends_where_told(tutor.engine, prompt),
             _is_deterministic(tutor, list(prompts.values())),
             _counts_alike(tutor.engine, list(prompts.values())),
-            _scores_alike(tutor.engine, demonstration, tutor.card.roles["demonstrator"].max_tokens),
-            _weights_alike(tutor, request.tutor, demonstration),
-            _keeps_schema(tutor, demonstration),
+            _scores_alike(tutor.engine, prompt, longest),
+            _weights_alike(tutor, request.tutor, prompt, longest),
+            _keeps_schema(tutor, prompt),
             _has_room(tutor, request.longest),
         ]
+        if request.feedback is not None:
+            checks.append(_gives_feedback(tutor.engine, prompt, request.feedback))
     return Preflight(tuple(checks))
 
 
@@ -153,7 +162,33 @@ def _scores_alike(engine: Engine, prompt: tuple[Message, ...], tokens: int) -> C
     return Check("logprobs", "held", f"{apart:.4f} nats a token apart")
 
 
-def _weights_alike(tutor: Tutor, ref: TutorRef, prompt: tuple[Message, ...]) -> Check:
+def _gives_feedback(engine: Engine, prompt: tuple[Message, ...], config: DistillationConfig) -> Check:
+    """Ask for what students will learn from, which other campaigns can do without."""
+    wanted = 0 if config.divergence == "sampled" else config.top_k
+    try:
+        (head,) = engine.encode([prompt])
+        if wanted == 0:
+            engine.logprobs([head])
+            return Check("feedback", "held", "it gives the log-probabilities of tokens")
+        (found,) = engine.top_logprobs([head], [1], wanted)
+    except PrerequisiteError as error:
+        return Check("feedback", "failed", f"methods: feedback needs log-probabilities of given tokens: {error}",
+                     "serve it with `tft serve` or vLLM (--max-logprobs as many as "
+                     "training.objectives.feedback.top_k), or take tuition.methods: critique")  # fmt: skip
+    told = int(np.isfinite(found.logprobs).sum(axis=1).min())
+    if wanted is not None and told < min(wanted, _words(engine)):
+        return Check("feedback", "failed", f"it gives {told} likeliest tokens a place, and "
+                     f"training.objectives.feedback.top_k is {wanted}",
+                     f"serve it with more (vLLM: --max-logprobs {wanted}), or set top_k to {told}")  # fmt: skip
+    return Check("feedback", "held", f"it gives the {told} likeliest tokens a place")
+
+
+def _words(engine: Engine) -> int:
+    """Give the size of the vocabulary, which no answer can exceed."""
+    return sys.maxsize if engine.tokenizer is None else len(engine.tokenizer)
+
+
+def _weights_alike(tutor: Tutor, ref: TutorRef, prompt: tuple[Message, ...], tokens: int) -> Check:
     """Score an answer with the weights that lie here: who serves others, or rounds them, differs."""
     if ref.weights_path is None:
         return Check("weights", "skipped", "there are no weights here to compare with")
@@ -162,7 +197,7 @@ def _weights_alike(tutor: Tutor, ref: TutorRef, prompt: tuple[Message, ...]) -> 
         return Check("weights", "skipped", f"{size / (1 << 30):.0f} GiB of weights are too many to load beside it")
     from tft.engines.transformers import TransformersEngine
 
-    (written,) = tutor.engine.generate([prompt], Sampling(tutor.card.roles["demonstrator"].max_tokens))
+    (written,) = tutor.engine.generate([prompt], Sampling(tokens))
     config = TransformersEngineConfig(template=ref.engine.template)
     try:
         (there,) = tutor.engine.score([prompt], [written.text])

@@ -11,7 +11,8 @@ import yaml
 
 from tests.endpoint import serve
 from tft.config.campaign import EndpointEngineConfig, TransformersEngineConfig
-from tft.config.cards import SkillCard
+from tft.config.cards import Role, SkillCard
+from tft.config.training import DistillationConfig
 from tft.engines import endpoint
 from tft.engines.transformers import TransformersEngine, load_model
 from tft.library import fingerprint_model
@@ -54,7 +55,10 @@ def check(model: TransformersEngine, novice: Path, tmp_path: Path) -> Check:
     (tmp_path / "prompts" / "ask.j2").write_text(TEMPLATE)
     (tmp_path / "tutor.yaml").write_text(yaml.safe_dump(CARD))
 
-    def checked(*quirks: str, key: str | None = None, weights: str | None = str(novice), **engine: Any) -> Preflight:
+    def checked(
+        *quirks: str, key: str | None = None, weights: str | None = str(novice), roles: tuple[Role, ...] = (),
+        feedback: DistillationConfig | None = None, **engine: Any,
+    ) -> Preflight:  # fmt: skip
         with serve(model, key=key, quirks=quirks) as server:
             known = {"url": server.url, "tokenizer": str(novice), "context": 256, "deadline": 20, **engine}
             config = EndpointEngineConfig.model_validate(known)
@@ -62,7 +66,9 @@ def check(model: TransformersEngine, novice: Path, tmp_path: Path) -> Check:
             ref = TutorRef(card, "novice", "novice", config, cache, weights)
             values = usual_values("add_2", SKILL, "27+58", "#")
             longest = longest_values({"add_2": SKILL}, "999+999", 60, "#")
-            return preflight(PreflightRequest(ref, values, longest))
+            if roles:
+                values, longest = ({role: it[role] for role in roles} for it in (values, longest))
+            return preflight(PreflightRequest(ref, values, longest, feedback))
 
     return checked
 
@@ -73,6 +79,41 @@ def test_a_server_that_is_what_it_seems_passes_every_check(check: Check) -> None
         ("answers", "length", "deterministic", "template", "logprobs", "weights", "schema", "context"), "held"
     )
     assert found.failures == ()
+
+
+def test_a_tutor_that_only_judges_is_checked_as_a_judge(check: Check) -> None:
+    found = check(roles=("judge",))
+    assert found.failures == ()
+    assert {it.name: it.outcome for it in found.checks}["logprobs"] == "held"
+
+
+FEEDBACK = DistillationConfig(top_k=8)
+
+
+@pytest.mark.parametrize("feedback", [FEEDBACK, DistillationConfig(divergence="sampled")])
+def test_a_tutor_that_gives_feedback_passes(check: Check, feedback: DistillationConfig) -> None:
+    found = check(feedback=feedback)
+    assert found.failures == ()
+    assert found.checks[-1].name == "feedback" and found.checks[-1].outcome == "held"
+
+
+@pytest.mark.parametrize(("quirk", "divergence", "said"), [
+    ("mute", "reverse_kl", "gives no prompt_logprobs"), ("mute", "sampled", "gives no prompt_logprobs"),
+    ("few", "reverse_kl", "gives 5 likeliest tokens"),
+])  # fmt: skip
+def test_a_tutor_that_cannot_give_the_feedback_students_learn_from_is_found(
+    check: Check, quirk: str, divergence: Any, said: str
+) -> None:
+    (failure,) = check(quirk, feedback=DistillationConfig(top_k=8, divergence=divergence)).failures
+    assert failure.name == "feedback" and said in failure.detail
+    assert "--max-logprobs" in failure.cure and "top_k" in failure.cure
+    # Who learns from answers alone can do without.
+    assert check(quirk).failures == ()
+
+
+def test_feedback_needs_the_tokenizer_here(check: Check) -> None:
+    (failure,) = check(feedback=FEEDBACK, tokenizer=None).failures
+    assert failure.name == "feedback" and "engine.tokenizer" in failure.detail
 
 
 @pytest.mark.parametrize(("quirk", "name", "cure"), [
