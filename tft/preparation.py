@@ -21,7 +21,7 @@ from tft.fitting import read_build, refuse_student, refuse_tutor
 from tft.graders import is_judged
 from tft.inheritance import Inheritance, find_earlier, go_on, take_over
 from tft.library import Library, fetch_weights, load_items, read_tutor
-from tft.material import HeldOut, Material, Setting, read_material, refuse_verdicts
+from tft.material import HeldOut, Material, Setting, read_material, refuse_unread, refuse_verdicts
 from tft.placement import gpus_wanted
 from tft.ports import ItemSource
 from tft.records import digest, make_seed
@@ -178,6 +178,8 @@ def _with_material(prepared: Prepared, beside: Path) -> Prepared:
     setting = Setting(prepared.source, prepared.skills, held)
     found = [read_material(it, f"material.{place}", beside, setting) for place, it in enumerate(config.material)]
     material = tuple(it for it in found if it is not None)
+    for place, it in enumerate(material):
+        refuse_unread(config.students, it, f"material.{place}")
     refuse_verdicts(config.training.objectives.preference.type, material)
     contents = {**prepared.contents, **{f"material.{place}": it.digest for place, it in enumerate(material)}}
     return replace(prepared, material=material, contents=contents)

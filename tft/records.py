@@ -165,6 +165,11 @@ class Lesson:
     asked: tuple[Message, ...] = ()
     """The conversation that ends with its question; empty where the question is all of it."""
 
+    @property
+    def conversation(self) -> tuple[Message, ...]:
+        """The conversation that its answers end."""
+        return self.asked or (Message("user", self.item.question),)
+
 
 @dataclass(frozen=True, slots=True)
 class Rejection:

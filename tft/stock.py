@@ -1,4 +1,4 @@
-"""The stock: lessons of files, graded once, that every student reads at its own pace.
+"""The stock: lessons of files, graded once, that every student reads at its own pace, as far as it can learn from them.
 
 What a skill has in stock is read when the student is taught that skill: not while it waits for what it needs, and no
 longer when it has mastered it. Skills that the curriculum does not have are read in any cycle, because nothing says
@@ -11,9 +11,11 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from tft.config.adapters import HeadAdapter
 from tft.errors import UserError
 from tft.material import GradeRequest, grade_material, nothing_good
 from tft.records import Lesson, Offered, Tuition
+from tft.student.references import teaches
 
 if TYPE_CHECKING:
     from tft.preparation import Prepared
@@ -67,12 +69,14 @@ class Stock:
         """Say what a student may read in a cycle: at most ``tuition.lessons`` a skill, file after file."""
         found: list[Tuition] = []
         room: Counter[str] = Counter()
-        for (name, skill, kind), lessons in self._rows.items():
-            row = (name, skill, kind)
+        for (name, skill, kind), every in self._rows.items():
+            row, lessons = (name, skill, kind), _readable(every, pupil)
             left = len(lessons) - pupil.stock.get(row, 0)
             count = min(self._share(row, left, cycle), self._prepared.config.tuition.lessons - room[skill])
             if count > 0:
                 reason = f"material: {count} of {len(lessons)} lessons in {name}"
+                if len(lessons) < len(every):
+                    reason += f"; its head cannot learn from {len(every) - len(lessons)} others"
                 if skill not in self._prepared.skills:
                     reason += "; the curriculum has no such skill, so it is not examined"
                 found.append(Tuition(skill, kind, count, reason, name))
@@ -92,6 +96,12 @@ class Stock:
             if line.source:
                 row = (line.source, line.skill, line.kind)
                 start = pupil.stock.get(row, 0)
-                found += self._rows[row][start : start + line.lessons]
+                found += _readable(self._rows[row], pupil)[start : start + line.lessons]
                 pupil.stock[row] = start + line.lessons
         return found
+
+
+def _readable(lessons: list[Lesson], pupil: Pupil) -> list[Lesson]:
+    """Leave out what a student with a head cannot learn from."""
+    adapter = pupil.config.adapter
+    return [it for it in lessons if teaches(it, adapter.task)] if isinstance(adapter, HeadAdapter) else lessons

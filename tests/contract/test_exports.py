@@ -159,7 +159,7 @@ def test_a_head_of_one_matrix_is_a_plain_classifier(task: str, body: str, ada: S
     read = tokenizer(texts, add_special_tokens=False, padding=True, padding_side="right", return_tensors="pt")
     with torch.no_grad():
         found = model(input_ids=read["input_ids"], attention_mask=read["attention_mask"]).logits
-    rows = encode_answered(QUESTIONS, ["#25"] * 3, [True] * 3, tokenizer)
+    rows = encode_answered([(Message("user", it),) for it in QUESTIONS], ["#25"] * 3, [True] * 3, tokenizer)
     assert found.tolist() == [pytest.approx(it, abs=1e-4) for it in reader.read(rows).tolist()]
     assert found.abs().max() > 0.01
     if task == "classifier":

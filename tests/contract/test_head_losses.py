@@ -19,6 +19,8 @@ from tests.making import demonstration
 from tft.config.adapters import HeadAdapter
 from tft.config.training import ClassificationConfig, RegressionConfig, RewardConfig
 from tft.engines.transformers import load_model
+from tft.errors import StageError
+from tft.records import Message
 from tft.student import StudentRef
 from tft.student.classifiers import build_classifier
 from tft.student.models import adapt_head
@@ -193,3 +195,16 @@ def test_answers_are_read_with_their_end(novice: Path, tokenizer: PreTrainedToke
     ((pair,),) = Reward(RewardConfig(), known).units(cut, Random(1))
     assert [row.tokens[-1] == tokenizer.eos_token_id for row in pair] == [True, False]
     assert load_model(novice)[0].generation_config.eos_token_id == tokenizer.eos_token_id
+
+
+def test_pairs_are_read_with_all_turns_before_them(tokenizer: PreTrainedTokenizerBase, ada: StudentRef) -> None:
+    turns = (Message("user", "3+4"), Message("assistant", "#7"), Message("user", "8+9"))
+    (pair,) = [replace(it, item=replace(it.item, question="8+9"), asked=turns) for it in preferences(1)]
+    ((rows,),) = Reward(RewardConfig(), setting(linear_reader(ada), batch_size=16)).units([pair], Random(1))
+    for row in rows:
+        assert tokenizer.decode(row.tokens).replace(" ", "").count("3+4") == 1
+
+
+def test_what_is_no_pair_is_refused(ada: StudentRef) -> None:
+    with pytest.raises(StageError, match="learns from pairs of answers, and was to be taught demonstration"):
+        Reward(RewardConfig(), setting(linear_reader(ada))).units([demonstration("3+4")], Random(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -129,3 +130,34 @@ def test_replay_is_planned_beside_material_alone() -> None:
     assert [(it.skill, it.kind) for it in syllabus.tuition] == [
         ("manners", "demonstration"), ("add_2", "replay"), ("sub_2", "replay"),
     ]  # fmt: skip
+
+
+PAIR = replace(lessons("add_2", 1)[0], id="pair", kind="preference", rejected="#0")
+NAMELESS = replace(lessons("manners", 1)[0], item=Item("manners", 0, "?", None, "f", "mine.jsonl"))
+
+
+@pytest.mark.parametrize(("task", "kinds"), [
+    ("reward", ["preference"]), ("regressor", ["demonstration"] * 2), ("classifier", ["demonstration"] * 2),
+    ({"type": "classifier", "labels": ["sum"]}, []), (None, ["demonstration"] * 3 + ["preference"]),
+])  # fmt: skip
+def test_a_head_reads_what_it_can_learn_from(task: Any, kinds: list[str]) -> None:
+    found = stock(Material("mine.jsonl", "d", (*lessons("add_2", 2), NAMELESS, PAIR), ()))
+    adapter: Any = {"type": "head", "task": task} if task else "full"
+    pupil = Pupil(StudentConfig(id="ada", model="m", adapter=adapter), SimpleNamespace())  # type: ignore[arg-type]
+    offered = found.lines(pupil, 1)
+    syllabus = Syllabus("ada", 1, tuple(offered), {}, ())
+    assert sorted(it.kind for it in found.read(pupil, syllabus)) == kinds
+    assert found.lines(pupil, 2) == []
+
+
+def test_what_a_head_cannot_learn_from_is_counted(pupil: Pupil) -> None:
+    mixed = (*lessons("add_2", 2), replace(lessons("add_2", 1)[0], item=NAMELESS.item))
+    found = stock(
+        Material("mine.jsonl", "d", tuple(replace(it, item=replace(it.item, skill="add_2")) for it in mixed), ())
+    )
+    reader = Pupil(StudentConfig(id="ada", model="m", adapter={"type": "head", "task": "classifier"}),
+                   SimpleNamespace())  # type: ignore[arg-type]  # fmt: skip
+    assert found.lines(reader, 1)[0].reason == (
+        "material: 2 of 2 lessons in mine.jsonl; its head cannot learn from 1 others"
+    )
+    assert found.lines(pupil, 1)[0].reason == "material: 3 of 3 lessons in mine.jsonl"

@@ -91,6 +91,26 @@ def test_verdicts_want_an_objective_that_learns_from_them(tmp_path: Path) -> Non
     assert validate(path, ["training.objectives.preference=kto"]).problems == ()
 
 
+def head(task: Any) -> dict[str, Any]:
+    return {"id": "emmy", "model": "abacus/novice-b", "adapter": {"type": "head", "task": task}}
+
+
+@pytest.mark.parametrize(("file", "task"), [
+    ("good.jsonl", "reward"), ("pairs.jsonl", "classifier"), ("pairs.jsonl", "regressor"),
+    ("good.jsonl", {"type": "classifier", "labels": ["sum"]}), ("chats.jsonl", "classifier"),
+])  # fmt: skip
+def test_what_no_head_can_learn_from_is_refused(tmp_path: Path, file: str, task: Any) -> None:
+    trusted = {"path": file, "verify": "trust"} if file == "chats.jsonl" else file
+    path = write(tmp_path, trusted, students=[head(task)])
+    lines(tmp_path / "pairs.jsonl", {"prompt": "15+17", "chosen": items.work("15+17"), "rejected": "#3"})
+    (problem,) = [it for it in validate(path).problems if (it.key or "").startswith("material")]
+    assert (problem.key, problem.value) == ("material.0", file)
+    assert "nothing that a head of these students can learn from" in problem.message
+    # A student that writes can.
+    both = write(tmp_path, trusted, students=[head(task), *CAMPAIGN["students"]])
+    assert not [it for it in validate(both).problems if (it.key or "").startswith("material")]
+
+
 def test_a_file_is_named_once(tmp_path: Path) -> None:
     (problem,) = validate(write(tmp_path, "good.jsonl", "good.jsonl")).problems
     assert (problem.key, problem.value) == ("material.1", "good.jsonl")

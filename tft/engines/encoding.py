@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tft.errors import StageError
 from tft.ports import Sampling, Scores, TopLogprobs
 
 if TYPE_CHECKING:
@@ -92,6 +93,14 @@ def template_around(tokenizer: PreTrainedTokenizerBase) -> str:
     for name, tokens in around.items():
         template = template.replace(name, json.dumps("".join(tokenizer.convert_ids_to_tokens(tokens))))
     return template
+
+
+def cannot_write(roles: Sequence[str], error: Exception) -> StageError:
+    """Say that a chat template has no form for a conversation with turns of these roles."""
+    return StageError(
+        f"the student's chat template cannot write {' → '.join(roles)}: {error}. Take such rows out of the material, "
+        "or name another with students.chat_template"
+    )
 
 
 def name_template(template: dict[str, Any]) -> str:

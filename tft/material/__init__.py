@@ -5,7 +5,7 @@
 
 from tft.material.formats import Dialogue, read_row
 from tft.material.grading import GradeRequest, grade_material
-from tft.material.reading import Material, Setting, count, nothing_good, read_material, refuse_verdicts
+from tft.material.reading import Material, Setting, count, nothing_good, read_material, refuse_unread, refuse_verdicts
 from tft.material.sieve import HeldOut
 from tft.material.turns import Trouble
 
@@ -21,5 +21,6 @@ __all__ = [
     "nothing_good",
     "read_material",
     "read_row",
+    "refuse_unread",
     "refuse_verdicts",
 ]

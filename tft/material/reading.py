@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from tft.config.adapters import HeadAdapter
 from tft.config.cards import SkillCard
 from tft.config.explaining import closest
 from tft.datafiles import SUFFIXES, Row, digest_files, fetch_rows, list_files, read_rows
@@ -20,11 +21,13 @@ from tft.material.sieve import SIEVED, HeldOut, Place, Sieve
 from tft.material.turns import Trouble
 from tft.ports import ItemSource
 from tft.records import Lesson, Rejection
+from tft.student.references import teaches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from tft.config.campaign import StudentConfig
     from tft.config.data import MaterialConfig
 
 
@@ -175,6 +178,29 @@ def refuse_verdicts(objective: str, material: Sequence[Material]) -> None:
         message = f"learns from pairs, and {found[0].name} has answers that are right or wrong alone"
         key, remedy = "training.objectives.preference.type", "write training: {objectives: {preference: kto}}"
         raise UserError(Problem(message, key=key, value=objective, remedy=remedy))
+
+
+def refuse_unread(students: Sequence[StudentConfig], material: Material, key: str) -> None:
+    """Make sure that somebody can learn from material.
+
+    Args:
+        students: of the campaign.
+        material: all of it.
+        key: where it stands in the campaign's config.
+
+    Raises:
+        UserError: if nobody can, because all have heads that learn from other lessons.
+    """
+    tasks = [it.adapter.task for it in students if isinstance(it.adapter, HeadAdapter)]
+    if len(tasks) < len(students) or any(teaches(lesson, task) for lesson in material.lessons for task in tasks):
+        return
+    heads = ", ".join(sorted({task.type for task in tasks}))
+    message = f"holds nothing that a head of these students can learn from ({heads})"
+    remedy = (
+        "a reward head learns from pairs of answers, the others from questions that the curriculum knows, with answers "
+        "that the head can give: leave the file out, or add a student that writes"
+    )
+    raise UserError(Problem(message, key=key, value=material.name, remedy=remedy))
 
 
 def nothing_good(config: MaterialConfig, key: str, rejections: Sequence[Rejection]) -> Problem:

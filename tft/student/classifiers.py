@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification
 from tft.config.adapters import HeadAdapter, RegressorTask
 from tft.engines.architecture import fill
 from tft.errors import Problem, UserError
+from tft.records import Message
 from tft.student.models import open_reader
 from tft.student.reading import encode_answered, encode_questions
 
@@ -71,7 +72,7 @@ def _agree(made: PreTrainedModel, reader: HeadReader) -> bool:
     """Compare on rows of different length, one of them with an end of its own."""
     rows = [
         *encode_questions(["1", "what is 12+34"], reader.tokenizer),
-        *encode_answered(["what is 12+34"], ["46"], [True], reader.tokenizer),
+        *encode_answered([(Message("user", "what is 12+34"),)], ["46"], [True], reader.tokenizer),
     ]
     ids_BT, mask_BT = fill(rows, reader.tokenizer.pad_token_id)
     said = made(input_ids=ids_BT, attention_mask=mask_BT).logits

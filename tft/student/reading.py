@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from jinja2 import TemplateError
 
 from tft.config.adapters import RegressorTask
 from tft.engines.architecture import fill
-from tft.engines.encoding import PromptEncoder
+from tft.engines.encoding import PromptEncoder, cannot_write
 from tft.records import Attempt, Message
 
 if TYPE_CHECKING:
@@ -35,17 +36,27 @@ def encode_questions(questions: Sequence[str], tokenizer: PreTrainedTokenizerBas
 
 
 def encode_answered(
-    questions: Sequence[str], answers: Sequence[str], finished: Sequence[bool], tokenizer: PreTrainedTokenizerBase
+    asked: Sequence[Sequence[Message]],
+    answers: Sequence[str],
+    finished: Sequence[bool],
+    tokenizer: PreTrainedTokenizerBase,
 ) -> list[list[int]]:
-    """Write answered questions as they are read; an answer that was cut off has no end."""
+    """Write answered conversations as they are read; an answer that was cut off has no end.
+
+    Raises:
+        StageError: if the chat template cannot write one of them.
+    """
     texts = []
-    for question, answer, whole in zip(questions, answers, finished, strict=True):
-        asked = [{"role": "user", "content": question}]
-        if whole:
-            asked.append({"role": "assistant", "content": answer})
-            texts.append(tokenizer.apply_chat_template(asked, tokenize=False))
-        else:
-            texts.append(tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False) + answer)
+    for messages, answer, whole in zip(asked, answers, finished, strict=True):
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        try:
+            if whole:
+                turns.append({"role": "assistant", "content": answer})
+                texts.append(tokenizer.apply_chat_template(turns, tokenize=False))
+            else:
+                texts.append(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False) + answer)
+        except TemplateError as error:
+            raise cannot_write([it["role"] for it in turns], error) from error
     return [list(row) for row in tokenizer(texts, add_special_tokens=False)["input_ids"]]
 
 
@@ -96,5 +107,6 @@ class HeadReader:
 
     def rewards(self, questions: Sequence[str], answers: Sequence[str], finished: Sequence[bool]) -> list[float]:
         """Say what answers are worth; only differences between answers to one question mean something."""
-        rewards: list[float] = self.read(encode_answered(questions, answers, finished, self.tokenizer))[:, 0].tolist()
+        asked = [(Message("user", question),) for question in questions]
+        rewards: list[float] = self.read(encode_answered(asked, answers, finished, self.tokenizer))[:, 0].tolist()
         return rewards

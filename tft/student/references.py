@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tft.config.adapters import ClassifierTask, RegressorTask
+from tft.config.adapters import ClassifierTask, RegressorTask, RewardTask
 from tft.errors import Problem, StageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tft.config.adapters import AnyTask
+    from tft.records import Lesson
 
 
 def read_number(reference: str) -> float:
@@ -53,6 +54,13 @@ def refuse_references(references: Iterable[str | None], task: AnyTask, key: str)
             message = f"references of the curriculum are no numbers: {shown}"
             remedy = "take a classifier, or a curriculum whose answers are numbers"
     return [Problem(message, key=key, value=task.type, remedy=remedy)]
+
+
+def teaches(lesson: Lesson, task: AnyTask) -> bool:
+    """Say whether a head can learn from a lesson: one that rates answers from pairs, the others from references."""
+    if isinstance(task, RewardTask):
+        return lesson.kind == "preference"
+    return lesson.kind == "demonstration" and _fits(lesson.item.reference, task)
 
 
 def _fits(reference: str | None, task: AnyTask) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from tft.errors import StageError
 from tft.student.reading import encode_answered
 from tft.training.objective import Setting, Step
 from tft.training.rows import Row, batches_of
@@ -30,7 +31,14 @@ class Reward:
         self._setting = setting
 
     def units(self, lessons: Sequence[Lesson], rng: random.Random) -> list[list[tuple[Row, Row]]]:
-        """Cut pairs into batches of like length, anew for each pass."""
+        """Cut pairs into batches of like length, anew for each pass.
+
+        Raises:
+            StageError: if a lesson is no pair.
+        """
+        lone = sorted({it.kind for it in lessons if it.rejected is None or it.kind == "verdict"})
+        if lone:
+            raise StageError(f"a reward head learns from pairs of answers, and was to be taught {', '.join(lone)}")
         better = self._rows(lessons, [it.answer for it in lessons])
         worse = self._rows(lessons, [str(it.rejected) for it in lessons])
         pairs = list(zip(better, worse, strict=True))
@@ -40,8 +48,8 @@ class Reward:
 
     def _rows(self, lessons: Sequence[Lesson], answers: Sequence[str]) -> list[Row]:
         finished = [answer not in lesson.cut_off for lesson, answer in zip(lessons, answers, strict=True)]
-        questions = [it.item.question for it in lessons]
-        encoded = encode_answered(questions, answers, finished, self._setting.learner.tokenizer)
+        asked = [it.conversation for it in lessons]
+        encoded = encode_answered(asked, answers, finished, self._setting.learner.tokenizer)
         return [Row(tuple(it), len(it), lesson.item.skill) for lesson, it in zip(lessons, encoded, strict=True)]
 
     def steps(self, unit: list[tuple[Row, Row]]) -> Iterator[Step]:

@@ -9,6 +9,7 @@ import torch
 from jinja2 import TemplateError
 
 from tft.engines.architecture import fill
+from tft.engines.encoding import cannot_write
 from tft.errors import StageError
 from tft.records import Example, Message
 
@@ -50,8 +51,8 @@ def encode(lessons: Sequence[Lesson], tokenizer: PreTrainedTokenizerBase) -> lis
     """Write every example of every lesson with the chat template of the student.
 
     Raises:
-        ValueError: if the template does not begin an answer as it ends a question, which would teach tokens
-            that are never asked for.
+        StageError: if the template does not begin an answer as it ends a question, which would teach tokens
+            that are never asked for, or cannot write a conversation.
     """
     return [_row(example, lesson.item.skill, tokenizer) for lesson in lessons for example in lesson.examples]
 
@@ -67,13 +68,12 @@ def _row(example: Example, skill: str, tokenizer: PreTrainedTokenizerBase, *, wh
         prompt = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, tokenize=False)
         text = tokenizer.apply_chat_template(messages, tokenize=False)
     except TemplateError as error:
-        turns = " → ".join(message.role for message in example.messages)
-        raise StageError(
-            f"the student's chat template cannot write {turns}: {error}. Take such rows out of the material, or name "
-            "another with students.chat_template"
-        ) from error
+        raise cannot_write([message.role for message in example.messages], error) from error
     if not text.startswith(prompt):
-        raise ValueError("the chat template writes a finished answer differently from one that is asked for")
+        raise StageError(
+            "the student's chat template writes a finished answer differently from one that is asked for, so that it "
+            "would learn tokens that it is never asked for. Name another with students.chat_template"
+        )
     head = list(tokenizer(prompt, add_special_tokens=False)["input_ids"])
     answer = text[len(prompt) :] if whole else messages[-1]["content"]
     tail = list(tokenizer(answer, add_special_tokens=False)["input_ids"])
@@ -88,13 +88,12 @@ def encode_pair(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> tuple[Row
 
 def encode_verdicts(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> list[tuple[Row, bool]]:
     """Write the answers of a preference or a verdict, each with whether it is right, the right one first."""
-    asked = lesson.asked or (Message("user", lesson.item.question),)
     # A student may have answered with nothing, and that is a worse answer too.
     right = [(lesson.answer, True)] if lesson.kind != "verdict" or lesson.answer else []
     wrong = [(lesson.rejected, False)] if lesson.rejected is not None else []
     return [
-        (_row(Example((*asked, Message("assistant", text))), lesson.item.skill, tokenizer, whole=text not in
-              lesson.cut_off), good)
+        (_row(Example((*lesson.conversation, Message("assistant", text))), lesson.item.skill, tokenizer,
+              whole=text not in lesson.cut_off), good)
         for text, good in [*right, *wrong]
     ]  # fmt: skip
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tft.errors import Problem, UserError
-from tft.material import HeldOut, Setting, read_material, refuse_verdicts
+from tft.material import HeldOut, Setting, read_material, refuse_unread, refuse_verdicts
 from tft.material.reading import find_files
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ def check_material(
             found = _look(config, key, beside, setting)
             if found is not None:
                 refuse_verdicts(draft.config.training.objectives.preference.type, [found])
+            # Further down a file that is only looked at there may be other rows.
+            if found is not None and draft.whole and found.rows < _ROWS:
+                refuse_unread(draft.config.students, found, key)
         except UserError as error:
             problems += [replace(it, file=it.file or draft.file) for it in error.problems]
         except Exception as error:  # the user's own code, whatever it raises

@@ -30,6 +30,7 @@ from tft.examination import find_student
 from tft.fitting import build_of, read_build, refuse_student
 from tft.library import Library, fingerprint_model
 from tft.ports import Sampling
+from tft.records import Message
 from tft.student import StudentRef, write_checkpoint
 from tft.student.heads import Head, HeadedModel, pool_states, write_head
 from tft.student.models import adapt_head, attempt, draft, open_reader
@@ -198,7 +199,7 @@ def test_its_base_writes_whatever_the_body_has_learned(body: Any, ada: StudentRe
 
 
 def test_an_answer_that_was_cut_off_has_no_end(tokenizer: Any) -> None:
-    whole, cut = encode_answered(["3+4"] * 2, ["#7"] * 2, [True, False], tokenizer)
+    whole, cut = encode_answered([(Message("user", "3+4"),)] * 2, ["#7"] * 2, [True, False], tokenizer)
     assert whole == [*cut, tokenizer.eos_token_id]
 
 

@@ -110,7 +110,7 @@ def test_a_template_that_ends_questions_in_another_way_is_refused(
 ) -> None:
     template = "{% for it in messages %}{{ it['content'] }}{% endfor %}{% if add_generation_prompt %}?{% endif %}"
     monkeypatch.setattr(tokenizer, "chat_template", template)
-    with pytest.raises(ValueError, match="chat template"):
+    with pytest.raises(StageError, match=r"students\.chat_template"):
         encode([demonstration("7+5")], tokenizer)
 
 
