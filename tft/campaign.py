@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 
 from tft import plugins
 from tft.config.adapters import HeadAdapter
+from tft.config.training import DistillationConfig
 from tft.curriculum import Purse, Standing
+from tft.errors import UserError
 from tft.exams.examiner import SitRequest, sit
 from tft.exams.self_correction import CorrectRequest, correct
 from tft.exams.whole import stage_of
@@ -30,7 +32,17 @@ from tft.records import Checkpoint, Curated, Sitting, Syllabus
 from tft.shelf import Shelf
 from tft.stock import Stock
 from tft.teaching import Teaching
-from tft.training import ClassRequest, ClassResult, TrainRequest, seat, train, train_together
+from tft.training import (
+    ClassRequest,
+    ClassResult,
+    Opened,
+    OpenRequest,
+    TrainRequest,
+    open_once,
+    seat,
+    train,
+    train_together,
+)
 
 if TYPE_CHECKING:
     from tft.curriculum import Planner
@@ -78,6 +90,7 @@ class Campaign:
         """Go round until every student has stopped for a reason."""
         for pupil in self.pupils:
             self._take_over(pupil)
+        await asyncio.gather(*(self._open(place, pupil) for place, pupil in enumerate(self.pupils)))
         await self._stock.open()
         await asyncio.gather(*(self._sit_finals(pupil, 0) for pupil in self.pupils))
         for cycle in range(1, self._config.tuition.cycles + 1):
@@ -95,6 +108,20 @@ class Campaign:
         if inherited is not None:
             pupil.remember(inherited.lessons)
             self._steps.note(inherited, name="inherit", student=pupil.config.id, cycle=0)
+
+    async def _open(self, place: int, pupil: Pupil) -> None:
+        """Open a student as it will learn, so that what does not fit is found before anybody is asked anything."""
+        feedback = self._config.training.objectives.feedback if self._config.tuition.methods == "feedback" else None
+        told = feedback if isinstance(feedback, DistillationConfig) else None
+        request = OpenRequest(pupil.ref, told, None if told is None else self._tutor_for_students)
+        try:
+            await self._steps.run(
+                Opened, pupil.place, open_once, request, name="open", student=pupil.config.id, cycle=0
+            )
+        except UserError as error:
+            keyed = [replace(it, key=f"students.{place}.{it.key}") if (it.key or "").startswith("adapter") else it
+                     for it in error.problems]  # fmt: skip
+            raise UserError(*keyed) from error
 
     async def _turn(self, cycle: int, pupils: list[Pupil]) -> None:
         """Turn the circle once, for every student that still learns."""

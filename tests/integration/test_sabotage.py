@@ -18,6 +18,8 @@ import pytest
 from tests.integration.conftest import SMOKE, Run
 from tests.making import demonstration
 from tft.campaign import Campaign
+from tft.errors import UserError
+from tft.ledger import Ledger
 from tft.progress import make_watch
 from tft.pupil import Pupil
 from tft.records import Example, Lesson, Message, Syllabus
@@ -111,3 +113,16 @@ def test_sabotage_is_caught_named_and_survived(
     # Taught in another way, and not from what was wrong.
     assert not any(finding.startswith(named) for cycle in after for finding in cycle["findings"])
     assert student["final_mean"]["after"] > student["final_mean"]["before"] + 0.1
+
+
+def test_an_adapter_that_does_not_fit_is_found_before_anybody_is_asked(tmp_path: Path) -> None:
+    roster = (
+        "students=[{id: ada, model: abacus/novice-a}, "
+        "{id: blaise, model: abacus/novice-b, adapter: {type: lora, targets: [nothing]}}]"
+    )
+    with pytest.raises(UserError, match=r"students\.1\.adapter: PEFT refuses this adapter"):
+        run_campaign(SMOKE, ("cluster=inline", roster), tmp_path / "run", False, make_watch(True, sys.stderr))
+    ledger = Ledger(tmp_path / "run")
+    stages = ("open", "examine", "teach", "train")
+    assert [len(list(ledger.steps(stage))) for stage in stages] == [1, 0, 0, 0]
+    ledger.close()

@@ -57,7 +57,7 @@ _TUTORED = ("teach", "criticise", "judge")
 """Stages that a tutor is paid for at once; what it is asked for in training, its checkpoint says."""
 _STAGES = {
     "tutor": (*_TUTORED, "promise"),
-    "train": ("train", "classroom"),
+    "train": ("train", "classroom", "open"),
     "examine": ("examine", "practise", "contest", "answer", "self_train", "rehearse"),
 }
 

@@ -2,5 +2,9 @@
 
 from tft.training.classroom import ClassRequest, ClassResult, seat, train_together
 from tft.training.loop import TrainRequest, train
+from tft.training.opening import Opened, OpenRequest, open_once
 
-__all__ = ["ClassRequest", "ClassResult", "TrainRequest", "seat", "train", "train_together"]
+__all__ = [
+    "ClassRequest", "ClassResult", "OpenRequest", "Opened", "TrainRequest", "open_once", "seat", "train",
+    "train_together",
+]  # fmt: skip

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from tft.errors import StageError
+from tft.errors import Problem, StageError, UserError
 from tft.training.divergence import divergence
 from tft.training.objective import Setting, Step
 from tft.training.policy import by_rows
@@ -57,12 +57,7 @@ class Distillation:
         self._config = config
         self._setting = setting
         self._scorer: Scorer = setting.scorer
-        self._shared = self._scorer.shares_tokens(setting.learner.tokenizer)
-        if not self._shared and config.divergence != "sampled":
-            raise StageError(
-                f"tutor and student have different tokenizers, so {config.divergence} cannot compare their tokens: "
-                "set training.objectives.feedback.divergence to sampled"
-            )
+        self._shared = refuse_tokens(config, self._scorer, setting.learner.tokenizer)
 
     def units(self, lessons: Sequence[Lesson], rng: random.Random) -> list[list[Lesson]]:
         """Cut lessons into roll-outs, anew for each pass."""
@@ -117,6 +112,21 @@ class Distillation:
             Scored(it.row.tokens, it.row.start, it.row.skill, None, lead)
             for it, lead in zip(written, leads, strict=True)
         ]
+
+
+def refuse_tokens(config: DistillationConfig, scorer: Scorer, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Make sure that what is compared is the same on both sides; say whether tutor and student share their tokens.
+
+    Raises:
+        UserError: if they do not, and tokens are compared.
+    """
+    shared = scorer.shares_tokens(tokenizer)
+    if not shared and config.divergence != "sampled":
+        message = "compares tokens, and tutor and student have different tokenizers"
+        key = "training.objectives.feedback.divergence"
+        remedy = "write feedback: {type: distillation, divergence: sampled}, which compares stretches of text"
+        raise UserError(Problem(message, key=key, value=config.divergence, remedy=remedy))
+    return shared
 
 
 def _loss(config: DistillationConfig, predictions: Predictions) -> torch.Tensor:

@@ -80,6 +80,15 @@ def _row(example: Example, skill: str, tokenizer: PreTrainedTokenizerBase, *, wh
     return Row((*head, *tail), len(head), skill)
 
 
+def refuse_template(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make sure that a student's chat template can be learned with.
+
+    Raises:
+        StageError: if it cannot write a question with its answer, or not as it asks.
+    """
+    _row(Example.of("1+1", "2"), "", tokenizer)
+
+
 def encode_pair(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> tuple[Row, Row]:
     """Write the two answers of a preference, the better one first."""
     (chosen, _), (rejected, _) = encode_verdicts(lesson, tokenizer)

@@ -20,6 +20,7 @@ from tft.validation.heads import check_heads
 from tft.validation.intervals import tell_intervals
 from tft.validation.models import Use, check_models
 from tft.validation.purse import estimate
+from tft.validation.tokens import check_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +63,7 @@ def validate(path: Path, overrides: Sequence[str] = (), out: Path | None = None)
     uses = check_models(draft, library, content, problems)
     check_architectures(draft, content, uses, problems)
     check_heads(draft, library, content, problems)
+    check_tokens(draft, library, content, uses, problems)
     folder = out or Path("runs") / draft.config.campaign
     _check_folder(folder, "--out" if out is not None else "runs", problems)
     placement, share = _placement(draft, content, problems)

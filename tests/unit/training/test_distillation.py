@@ -17,7 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from tests.learning import practices, setting, spell_bytes, tutor_of
 from tft.config.training import DistillationConfig
 from tft.engines.transformers import TransformersEngine, load_model
-from tft.errors import StageError
+from tft.errors import StageError, UserError
 from tft.ports import TopLogprobs
 from tft.records import Usage
 from tft.training.distillation import Distillation, lead_by_stretch, where_tokens_end
@@ -211,7 +211,7 @@ def test_a_tutor_that_gives_text_only_cannot_score() -> None:
 def test_other_tokens_can_only_be_sampled(learner: Learner) -> None:
     scorer = SimpleNamespace(shares_tokens=lambda _: False)
     for kind in ("forward_kl", "reverse_kl", "jensen_shannon"):
-        with pytest.raises(StageError, match=r"set .*divergence to sampled"):
+        with pytest.raises(UserError, match=r"feedback\.divergence: compares tokens.*\n.*divergence: sampled"):
             Distillation(DistillationConfig(divergence=kind), setting(learner, scorer=scorer))  # type: ignore[arg-type]
     Distillation(DistillationConfig(divergence="sampled"), setting(learner, scorer=scorer))
 
