@@ -103,8 +103,12 @@ def test_odds_by_hand() -> None:
     assert 15 < found[2].item() < 17
 
 
+SMOOTHED = ("sigmoid", "robust", "exo_pair")
+
+
 def smoothed(loss: str) -> DPOConfig:
-    return DPOConfig(loss=loss, beta=0.3, label_smoothing=0.1, margin=0.2)  # type: ignore[arg-type]
+    smoothing, margin = 0.1 * (loss in SMOOTHED), 0.2 * (loss == "simpo")
+    return DPOConfig(loss=loss, beta=0.3, label_smoothing=smoothing, margin=margin)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -130,6 +134,18 @@ def test_the_better_answer_gets_likelier_and_the_worse_one_less_likely(loss: str
     dpo_losses(smoothed(loss), pairs).sum().backward()
     assert rejected.grad.item() > 0
     assert chosen.grad.item() == 0 if loss == "apo_down" else chosen.grad.item() < 0
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_what_does_nothing_with_a_loss_is_refused(loss: str) -> None:
+    for name, acts in (("label_smoothing", loss in SMOOTHED), ("margin", loss == "simpo")):
+        # exo_pair is never without smoothing.
+        values = {"loss": loss, "label_smoothing": 0.1 if loss == "exo_pair" else 0.0, name: 0.1}
+        if acts:
+            DPOConfig.model_validate(values)
+        else:
+            with pytest.raises(ValidationError, match=f"does nothing with {loss}"):
+                DPOConfig.model_validate(values)
 
 
 def test_a_wrong_pair_that_cannot_be_is_refused() -> None:
@@ -205,7 +221,7 @@ def test_preference_losses_agree_with_trl(loss: str, learner: Learner, trl: Any,
 
     reference = copy.deepcopy(learner.model)
     # TRL's sigmoid has no label smoothing.
-    smoothing = 0.0 if loss == "sigmoid" else 0.1
+    smoothing = 0.1 if loss in SMOOTHED and loss != "sigmoid" else 0.0
     step = learned_step(learner, DPOConfig(loss=loss, beta=0.3, label_smoothing=smoothing, supervised=0))  # type: ignore[arg-type]
     ours = step.loss(learner.predict(step.rows)) / step.weight
     trainer = trl.DPOTrainer(

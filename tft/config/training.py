@@ -52,6 +52,20 @@ class DistillationConfig(_ObjectiveConfig):
     """Optimiser steps on answers that were written at once: the last of them learns from a student that is one step
     fewer than this behind."""
 
+    @model_validator(mode="after")
+    def _samples_are_its_own(self) -> DistillationConfig:
+        if self.divergence == "sampled" and self.on_policy < 1:
+            message = "leaves answers to the tutor, and sampled takes every answer for one that the student drew"
+            remedy = "leave it out, or take reverse_kl, which compares distributions and learns from any answer"
+            refuse([Refusal(("on_policy",), self.on_policy, message, remedy)])
+        return self
+
+
+_SMOOTHED = ("sigmoid", "robust", "exo_pair")
+"""Losses that ``label_smoothing`` acts on."""
+_WITH_MARGIN = ("simpo",)
+"""Losses that ``margin`` acts on."""
+
 
 class DPOConfig(_ObjectiveConfig):
     """Direct preference optimisation (Rafailov et al. 2023) and its variants, on pairs of answers."""
@@ -66,7 +80,7 @@ class DPOConfig(_ObjectiveConfig):
     beta: Share = 0.1
     """How strongly the student is held to what it was."""
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
-    """Share of pairs that are thought to be the wrong way round."""
+    """Of ``sigmoid``, ``robust`` and ``exo_pair``: share of pairs that are thought to be the wrong way round."""
     margin: Annotated[float, Field(ge=0)] = 0.0
     """Of ``simpo``: by how much the chosen answer should lead, in units of beta."""
     supervised: Annotated[float, Field(ge=0)] = 1.0
@@ -79,6 +93,16 @@ class DPOConfig(_ObjectiveConfig):
     def _can_be_smoothed(self) -> DPOConfig:
         if self.loss == "exo_pair" and self.label_smoothing == 0:
             refuse([Refusal(("label_smoothing",), 0.0, "exo_pair is infinite without it", "write 0.001, for example")])
+        return self
+
+    @model_validator(mode="after")
+    def _has_what_acts(self) -> DPOConfig:
+        options = (("label_smoothing", self.label_smoothing, _SMOOTHED), ("margin", self.margin, _WITH_MARGIN))
+        refuse(
+            Refusal((name,), value, f"does nothing with {self.loss}", f"leave it out, or take {' or '.join(losses)}")
+            for name, value, losses in options
+            if value and self.loss not in losses
+        )
         return self
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.learning import practices, setting, spell_bytes, tutor_of
@@ -206,6 +207,12 @@ def test_all_tokens_may_come_in_any_order(unsure: Learner) -> None:
 def test_a_tutor_that_gives_text_only_cannot_score() -> None:
     with pytest.raises(StageError, match="gives text only"):
         Distillation(DistillationConfig(), setting())
+
+
+def test_only_what_a_student_drew_itself_can_be_sampled() -> None:
+    with pytest.raises(ValidationError, match=r"on_policy\n.*sampled takes every answer for one that the student drew"):
+        DistillationConfig(divergence="sampled", on_policy=0.5)
+    DistillationConfig(divergence="reverse_kl", on_policy=0.5)
 
 
 def test_other_tokens_can_only_be_sampled(learner: Learner) -> None:
