@@ -45,11 +45,41 @@ def build_of(config: Mapping[str, Any]) -> Build:
 
 def read_build(folder: str) -> Build:
     """Tell how the model in a folder is built; ``decoder`` where that cannot be read, and whoever loads it says why."""
+    config = _read(folder)
+    return "decoder" if config is None else build_of(config)
+
+
+def _read(folder: str) -> dict[str, Any] | None:
     try:
         config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return "decoder"
-    return build_of(config) if isinstance(config, dict) else "decoder"
+        return None
+    return config if isinstance(config, dict) else None
+
+
+def dropout_of(config: Mapping[str, Any]) -> float:
+    """Give the largest share that a language model leaves out by chance while it is trained, from its ``config.json``.
+
+    Every family has names of its own for it; all of them say ``drop``. What belongs to classifiers on top of the model
+    does not count.
+
+    >>> dropout_of({"dropout_rate": 0.1, "classifier_dropout": 0.2, "attention_dropout": 0})
+    0.1
+    """
+    found = [0.0]
+    # Names of labels are numbers, once the config is loaded.
+    for name, value in ((str(name), value) for name, value in config.items()):
+        if isinstance(value, dict):
+            found.append(dropout_of(value))
+        elif "drop" in name and not name.startswith(("classif", "summary")) and type(value) in (int, float):
+            found.append(float(value))
+    return max(found)
+
+
+def read_dropout(folder: str) -> float:
+    """Give the dropout of the model in a folder; 0 where it cannot be read, and whoever loads it looks again."""
+    config = _read(folder)
+    return 0.0 if config is None else dropout_of(config)
 
 
 def refuse_student(build: Build, adapter: AnyAdapter, key: str, name: str) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.halves import build, student
 from tests.making import demonstration
 from tft.config.adapters import FullAdapter, LoraAdapter
 from tft.config.cards import GraderConfig
@@ -89,6 +91,65 @@ def test_every_step_is_that_of_a_student_alone(
         assert (mine - theirs).norm() < 2e-3 * mine.norm()
     configs = [(tmp_path / how / "0" / "adapter_config.json").read_text() for how in ("alone", "together")]
     assert configs[0] == configs[1]
+
+
+def test_eight_students_learn_side_by_side_what_each_learns_alone(
+    ada: StudentRef, tmp_path: Path, steps: dict[str, list[float]]
+) -> None:
+    skills = ("add_1", "add_2", "add_3", "sub_1", "sub_2", "sub_3", "mul_1", "mul_2x1")
+    (one, *_) = requests(ada, tmp_path)
+
+    def eight(folder: Path) -> list[TrainRequest]:
+        return [
+            replace(one, student=replace(one.student, id=f"s{place}"), lessons=lessons(skill, 10 + place), seed=place,
+                    learning_rate=1e-3 * (1 + place), folder_path=str(folder / str(place)))
+            for place, skill in enumerate(skills)
+        ]  # fmt: skip
+
+    for it in eight(tmp_path / "alone"):
+        train(it)
+    losses = {name: list(found) for name, found in steps.items()}
+    steps.clear()
+    train_together(ClassRequest(tuple(eight(tmp_path / "together"))))
+    assert len({tuple(found) for found in losses.values()}) == 8
+    for place in range(8):
+        # Two passes over 10 to 17 lessons, 8 a step.
+        assert len(losses[f"s{place}"]) == 2 * -(-(10 + place) // 8)
+        assert steps[f"s{place}"] == pytest.approx(losses[f"s{place}"], rel=2e-4, abs=1e-5)
+        mine, theirs = (weights(tmp_path / how / str(place)) for how in ("alone", "together"))
+        assert (mine - theirs).norm() < 2e-3 * mine.norm()
+
+
+def two(folder: Path, **changes: Any) -> list[TrainRequest]:
+    """Two students of a T5 whose config says what is given."""
+    base = build(folder / "t5")
+    config = json.loads((base / "config.json").read_text())
+    told = {name: value for name, value in {**config, **changes}.items() if value is not None}
+    (base / "config.json").write_text(json.dumps(told))
+    (one, other, _) = requests(replace(student(base), adapter=LORA), folder)
+    return [replace(one, lessons=one.lessons[:9]), replace(other, lessons=one.lessons[9:])]
+
+
+def test_students_of_a_base_with_dropout_sit_alone(tmp_path: Path) -> None:
+    assert [len(group) for group in seat([(it, it) for it in two(tmp_path)])] == [2]
+    chancy = two(tmp_path, dropout_rate=0.1)
+    assert [len(group) for group in seat([(it, it) for it in chancy])] == [1, 1]
+    with pytest.raises(StageError, match="dropout"):
+        train_together(ClassRequest(tuple(chancy)))
+
+
+def test_dropout_that_only_the_family_knows_is_found_with_the_model(
+    tmp_path: Path, steps: dict[str, list[float]]
+) -> None:
+    # A T5 whose file does not say it has a tenth.
+    for it in two(tmp_path / "alone", dropout_rate=None):
+        train(it)
+    losses = {name: list(found) for name, found in steps.items()}
+    steps.clear()
+    chancy = two(tmp_path / "together", dropout_rate=None)
+    assert [len(group) for group in seat([(it, it) for it in chancy])] == [2]
+    train_together(ClassRequest(tuple(chancy)))
+    assert steps == losses
 
 
 def test_a_class_is_taken_up_where_it_was(ada: StudentRef, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import yaml
 from tests.halves import build
 from tft.config import CampaignConfig, read_config
 from tft.errors import UserError
-from tft.fitting import read_build
+from tft.fitting import read_build, read_dropout
 from tft.library import Library
 from tft.preparation import prepare
 from tft.validation import validate
@@ -53,6 +55,20 @@ def test_the_parts_of_a_model_are_read_in_its_config(t5: Path, novice: Path, tmp
     assert read_build(str(tmp_path)) == "decoder"
     (tmp_path / "config.json").write_text("[]")
     assert read_build(str(tmp_path)) == "decoder"
+
+
+def test_who_has_no_seat_in_the_classroom_is_said_before_a_campaign(t5: Path, tmp_path: Path) -> None:
+    config = json.loads((t5 / "config.json").read_text())
+    chancy = tmp_path / "chancy"
+    shutil.copytree(t5, chancy)
+    (chancy / "config.json").write_text(json.dumps({**config, "dropout_rate": 0.1}))
+    assert (read_dropout(str(t5)), read_dropout(str(chancy)), read_dropout(str(tmp_path))) == (0.0, 0.1, 0.0)
+    them = (("tess", chancy, "lora"), ("uma", t5, "lora"), ("vera", chancy, "full"))
+    students = [{"id": name, "model": str(model), "adapter": adapter} for name, model, adapter in them]
+    (warning,) = validate(write(tmp_path, students=students, training={"classroom": True})).warnings
+    assert warning.key == "students.0.model"
+    assert "dropout of 0.1, so tess is trained alone" in warning.message
+    assert not validate(write(tmp_path, students=students)).warnings
 
 
 @pytest.mark.parametrize("adapter", ["full", "lora", {"type": "lora", "dora": True}, "bottleneck",

@@ -5,8 +5,8 @@ through the weight with that student's own product added to it, all in one batch
 and because no weight is shared, each student gets the gradients it would get alone. All else is its own: lessons,
 objectives, optimiser, learning rate, clipping. What is saved are ordinary PEFT adapters.
 
-Left out on purpose: dropout and DoRA in the adapters, bases in four bits, and adapters of different rank or layers;
-those students are trained one by one.
+Left out on purpose: dropout, in the adapters or in the base, because chance would strike other rows than alone; DoRA;
+bases in four bits; and adapters of different rank or layers. Those students are trained one by one.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import torch.nn.functional as F  # noqa: N812
 from tft.config.adapters import LoraAdapter
 from tft.engines.transformers import TransformersEngine
 from tft.errors import StageError
+from tft.fitting import dropout_of, read_dropout
 from tft.records import Checkpoint
 from tft.student import write_checkpoint
 from tft.student.adapting import write_down
@@ -61,7 +62,7 @@ class ClassResult:
 def may_sit_together(one: TrainRequest, other: TrainRequest) -> bool:
     """Say whether two students can share a classroom: one base, and adapters of one shape.
 
-    None of them may have dropout, DoRA, or a base in four bits.
+    None of them may have dropout, in its adapter or its base, DoRA, or a base in four bits.
     """
     first, second = one.student.adapter, other.student.adapter
     return (
@@ -74,6 +75,7 @@ def may_sit_together(one: TrainRequest, other: TrainRequest) -> bool:
         and one.student.base == other.student.base
         and one.student.chat_template == other.student.chat_template
         and one.config.precision == other.config.precision
+        and read_dropout(one.student.base_path) == 0.0
     )
 
 
@@ -118,7 +120,10 @@ def train_together(request: ClassRequest) -> ClassResult:
 
 
 class _OwnWayError(Exception):
-    """A base keeps the weights of adapted layers in a way of its own; its students are trained one by one."""
+    """A base keeps the weights of adapted layers in a way of its own, or has dropout that its file does not tell.
+
+    Its students are trained one by one.
+    """
 
 
 def _teach(room: Classroom, courses: Sequence[Course]) -> None:
@@ -173,6 +178,8 @@ class Classroom:
 
     def __init__(self, requests: Sequence[TrainRequest]) -> None:
         model, self.tokenizer = load_base(requests[0].student)
+        if dropout_of(model.config.to_dict()):
+            raise _OwnWayError
         adapters = []
         for it in requests:
             adapted = adapt_model(model, it.student, it.seed)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tft.errors import Problem
 from tft.library import Library
 from tft.placement import gpus_here, share_out
-from tft.validation.architectures import check_architectures
+from tft.validation.architectures import check_architectures, warn_of_classroom
 from tft.validation.content import Content, check_content, engine_of
 from tft.validation.draft import Draft, collect, read_draft
 from tft.validation.heads import check_heads
@@ -69,6 +69,7 @@ def validate(path: Path, overrides: Sequence[str] = (), out: Path | None = None)
     placement, share = _placement(draft, content, problems)
     warnings: list[Problem] = []
     needed = estimate(draft, content, uses, share, problems, warnings)
+    warn_of_classroom(draft, uses, warnings)
     resolved = {
         "config": str(path),
         **_resolved(draft, content, uses),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tft.fitting import read_build, refuse_student, refuse_tutor
+from tft.config.adapters import LoraAdapter
+from tft.errors import Problem
+from tft.fitting import read_build, read_dropout, refuse_student, refuse_tutor
 from tft.validation.content import engine_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tft.errors import Problem
     from tft.validation.content import Content
     from tft.validation.draft import Draft
     from tft.validation.models import Use
@@ -29,3 +30,18 @@ def check_architectures(draft: Draft, content: Content, uses: Sequence[Use], pro
     if "tutor" in builds and engine is not None:
         found += refuse_tutor(builds["tutor"], engine, draft.config.tuition.methods)
     problems += [replace(problem, file=draft.file) for problem in found]
+
+
+def warn_of_classroom(draft: Draft, uses: Sequence[Use], warnings: list[Problem]) -> None:
+    """Say which LoRA students have no seat in the classroom, because their base leaves things out by chance."""
+    if not draft.whole or not draft.config.training.classroom:
+        return
+    folders = {use.who: use.folder for use in uses}
+    for place, student in enumerate(draft.config.students):
+        key = f"students.{place}.model"
+        folder = folders.get(key)
+        dropout = read_dropout(folder) if folder is not None else 0.0
+        if dropout and isinstance(student.adapter, LoraAdapter):
+            message = f"has dropout of {dropout:g}, so {student.id} is trained alone and not in the classroom"
+            remedy = "leave it so, or set its dropout to 0 in the config.json of a copy"
+            warnings.append(Problem(message, draft.file, key, student.model, remedy))
