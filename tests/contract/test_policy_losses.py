@@ -372,6 +372,40 @@ def test_the_value_head_by_hand() -> None:
     assert objective._loss(expect(TABLE, [row])).item() == pytest.approx(2.69 / 4, abs=1e-6)
 
 
+@pytest.mark.parametrize("normalize", ["tokens", "rows", "length"])
+@pytest.mark.parametrize("kl", [0.0, 0.3])
+def test_the_gradient_of_the_whole_loss_of_ppo_is_the_derivative(normalize: Any, kl: float, learner: Learner) -> None:
+    generator = np.random.default_rng(2)
+    rows = [
+        Valued(
+            tokens, len(tokens) - learned, "s", generator.normal(size=learned),
+            np.log(generator.uniform(0.1, 0.9, learned)), np.log(generator.uniform(0.1, 0.9, learned)),
+            generator.normal(size=learned), generator.normal(size=learned),
+        )
+        for tokens, learned in (((0, 1, 2, 3), 3), ((3, 2), 1), ((1, 1, 0, 2, 2), 4))
+    ]  # fmt: skip
+    # The value head reads the logits, as wide as they are, in double precision.
+    objective = PPO(PPOConfig(normalize=normalize, kl=kl, temperature=0.7, clip=0.5), setting(learner))
+    head = torch.nn.Linear(4, 1, dtype=torch.float64)
+    objective._value = head
+    draw = torch.Generator().manual_seed(2)
+    table = torch.randn(4, 4, generator=draw, dtype=torch.float64).requires_grad_()
+    with torch.no_grad():
+        head.weight.normal_(generator=draw)
+        head.bias.fill_(0.1)
+    # What it values lies within the clip at some tokens, and beyond it at others.
+    moved = objective._values(expect(table, rows)).detach().numpy() - np.concatenate([row.values for row in rows])
+    assert 0 < (abs(moved) > objective._config.clip).sum() < len(moved)
+
+    def loss(*_: torch.Tensor) -> torch.Tensor:
+        # It is the table and the head themselves that are moved.
+        found = objective._loss(expect(table, rows))
+        assert found.dtype == torch.float64
+        return found
+
+    assert torch.autograd.gradcheck(loss, (table, head.weight, head.bias))
+
+
 def test_what_is_valued_is_what_was_written(unsure: Learner) -> None:
     learner = unsure
     config = PPOConfig(group=2, minibatches=2, passes=3, gae=0.9, discount=0.95)

@@ -82,13 +82,17 @@ class PPO:
 
     def _look(self, predictions: Predictions) -> torch.Tensor:
         """Give the log-probability of every token, and what the value head expects there; [N, 2]."""
-        values_N = self._value(predictions.states_NH.float())[:, 0]
-        return torch.stack([predictions.logprobs(self._config.temperature), values_N], 1)
+        return torch.stack([predictions.logprobs(self._config.temperature), self._values(predictions)], 1)
+
+    def _values(self, predictions: Predictions) -> torch.Tensor:
+        """Give what the value head expects at every token, as exactly as it reckons; [N]."""
+        values_N: torch.Tensor = self._value(predictions.states_NH.to(self._value.weight.dtype))[:, 0]
+        return values_N
 
     def _loss(self, predictions: Predictions) -> torch.Tensor:
         """Add the value head's loss to the policy's: half the square of its error, clipped like the ratio."""
         rows: list[Valued] = list(predictions.rows)  # type: ignore[arg-type]
-        values_N = self._value(predictions.states_NH.float())[:, 0]
+        values_N = self._values(predictions)
         old_N, returns_N = (torch.from_numpy(np.concatenate(it)).to(values_N) for it in
                             ([row.values for row in rows], [row.returns for row in rows]))  # fmt: skip
         near_N = old_N + (values_N - old_N).clamp(-self._config.clip, self._config.clip)
