@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from transformers import T5Tokenizer
 
+from tests.learning import spell_bytes
 from tft.engines import encoding
-from tft.engines.encoding import PromptEncoder, name_template, row_seeds, template_around
+from tft.engines.encoding import PLAIN, PromptEncoder, end_of_answer, name_template, row_seeds, template_around
 from tft.ports import Sampling
 from tft.records import Message
 
@@ -42,6 +43,29 @@ def test_no_more_than_a_few_thousand_are_remembered(
         (found,) = encode([(Message("user", str(number)),)])
         assert tokenizer.decode(found) == f"Q{number}\nA"
         assert len(encode._known) <= 9
+
+
+@pytest.mark.parametrize(
+    ("template", "end"),
+    [
+        (
+            "{% for it in messages %}<turn>{{ it.role }}\n{{ it.content }}<end_of_turn>\n{% endfor %}<turn>",
+            "<end_of_turn>",
+        ),
+        ("{% for it in messages %}<turn>{{ it.content }}{{ eos_token }}{% endfor %}", "</s>"),
+        (PLAIN, "</s>"),
+        # Nothing special ends a turn.
+        ("{% for it in messages %}{{ it.content }}\n{% endfor %}", "</s>"),
+        # It is never told what was answered.
+        ("{% for it in messages if it.role == 'user' %}<turn>{{ it.content }}<end_of_turn>{% endfor %}", "</s>"),
+    ],
+    ids=["a token of the template", "eos", "plain", "none", "no answers"],
+)
+def test_an_answer_ends_with_what_the_template_writes_after_it(template: str, end: str) -> None:
+    tokenizer = spell_bytes()
+    tokenizer.add_tokens(["<turn>", "<end_of_turn>"], special_tokens=True)
+    tokenizer.chat_template = template
+    assert tokenizer.convert_ids_to_tokens(end_of_answer(tokenizer, PromptEncoder(tokenizer, {}))) == end
 
 
 def spoken(tokenizer: PreTrainedTokenizerBase, *turns: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 import torch
 
-from tft.engines.encoding import PromptEncoder, score_answers
+from tft.engines.encoding import PromptEncoder, end_of_answer, score_answers
 from tft.library import split_revision
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ class ReachedEngine:
 
     def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
         """Give the log-probabilities of each completion's tokens."""
-        return score_answers(self.tokenizer, self.encode(prompts), completions, self.logprobs)
+        end = end_of_answer(self.tokenizer, self.encode)
+        return score_answers(self.tokenizer, self.encode(prompts), completions, end, self.logprobs)
 
     def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         """Give the log-probabilities of all tokens of rows but the first."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from tft.engines.encoding import PromptEncoder, name_template, read_tops, row_seeds, score_answers
+from tft.engines.encoding import PromptEncoder, end_of_answer, name_template, read_tops, row_seeds, score_answers
 from tft.errors import PrerequisiteError, StageError
 from tft.library import split_revision
 from tft.ports import Generation, Sampling, Scores, TopLogprobs
@@ -153,7 +153,8 @@ class EndpointEngine:
         """
         heads = self.encode(prompts)
         assert self.tokenizer is not None
-        return score_answers(self.tokenizer, heads, completions, self.logprobs)
+        end = end_of_answer(self.tokenizer, self.encode)
+        return score_answers(self.tokenizer, heads, completions, end, self.logprobs)
 
     def encode(self, prompts: Sequence[Sequence[Message]]) -> list[list[int]]:
         """Write conversations as tokens, ready for the answer.

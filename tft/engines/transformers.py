@@ -29,6 +29,7 @@ from tft.engines.decoder_only import DecoderOnly
 from tft.engines.encoder_decoder import EncoderDecoder
 from tft.engines.encoding import (
     PromptEncoder,
+    end_of_answer,
     find_template,
     name_template,
     row_seeds,
@@ -280,7 +281,7 @@ class TransformersEngine:
         """Give the log-probability of every token of the completions, the end token included."""
         heads = self.encode(prompts)
         chosen = partial(self._chosen, starts=[len(head) for head in heads])
-        return score_answers(self.tokenizer, heads, completions, chosen)
+        return score_answers(self.tokenizer, heads, completions, end_of_answer(self.tokenizer, self.encode), chosen)
 
     def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         """Give the log-probability of every token of rows but the first.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tft.config.campaign import STRUCTURED_OUTPUTS
-from tft.engines.encoding import PromptEncoder, name_template, read_tops, row_seeds, score_answers
+from tft.engines.encoding import PromptEncoder, end_of_answer, name_template, read_tops, row_seeds, score_answers
 from tft.errors import PrerequisiteError, RefusedError, StageError
 from tft.library import split_revision
 from tft.placement import GPU_SHARE
@@ -114,7 +114,8 @@ class VLLMEngine:
 
     def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
         """Give the log-probability of every token of the completions, the end token included."""
-        return score_answers(self.tokenizer, self.encode(prompts), completions, self.logprobs)
+        end = end_of_answer(self.tokenizer, self.encode)
+        return score_answers(self.tokenizer, self.encode(prompts), completions, end, self.logprobs)
 
     def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         """Give the log-probability of every token of rows but the first."""

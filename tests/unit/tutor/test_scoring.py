@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
+from tests.chat import build_chat_model
 from tests.learning import spell_bytes, tutor_of
 from tft.engines.transformers import TransformersEngine, load_model
 from tft.records import Message, Usage
@@ -108,6 +109,23 @@ def test_an_answer_is_spelled_in_the_tutors_tokens(abacus: Scorer) -> None:
     assert spelled[1].ends == (1, 2, 3)
     assert spelled[1].logprobs == pytest.approx(cut.logprobs[:-1], abs=1e-4)
     assert usage.scored == 9 + 3
+
+
+def test_an_answer_ends_as_the_tutor_ends_a_turn(tmp_path: Path) -> None:
+    # Like Gemma: its template ends a turn with another token than the tokenizer's own end.
+    model, tokenizer = load_model(build_chat_model(tmp_path))
+    end = tokenizer.eos_token_id
+    tokenizer.eos_token = "<|pad|>"
+    assert tokenizer.eos_token_id != end
+    engine = TransformersEngine(model, tokenizer, "chat")
+    (head,) = engine.encode([(Message("user", "3+4"),)])
+    row = [*head, *tokenizer("#7", add_special_tokens=False)["input_ids"], end]
+    expected = engine.logprobs([row])[0][len(head) - 1 :]
+    (spelled,), _ = Scorer(tutor_of(engine)).spell(["3+4"], ["#7"], [True])
+    assert spelled.logprobs == pytest.approx(expected, abs=1e-4)
+    (scores,) = engine.score([(Message("user", "3+4"),)], ["#7"])
+    assert list(scores.tokens) == row[len(head) :]
+    assert scores.logprobs == pytest.approx(expected, abs=1e-4)
 
 
 def test_an_answer_of_nothing_is_only_its_end(abacus: Scorer) -> None:
