@@ -164,6 +164,21 @@ def run(options: list[str]) -> list[Row]:
     return rows
 
 
+def judge(low: float, high: float, *, fell: bool) -> tuple[bool, str]:
+    """Say whether a cell learned, and where its right answers do not show it, by what; for its note.
+
+    Args:
+        low: of the interval of the gain in right answers.
+        high: of the same.
+        fell: whether the cross-entropy of the tutor's right answers fell.
+    """
+    if low > 0:
+        return True, ""
+    if high <= 0:
+        return False, "; right answers surely fell" if high < 0 else ""
+    return fell, "; by cross-entropy only" if fell else ""
+
+
 class _Desk:
     """Makes the lessons, once, and trains and examines students."""
 
@@ -193,7 +208,7 @@ class _Desk:
         marks = [[answer.verdict.passed for answer in sitting.answers] for sitting in (before, after)]
         change, low, high = paired_difference(*marks)
         right = [sum(them) / len(them) for them in marks]
-        learns = low > 0 or (cross is not None and cross_before is not None and cross < cross_before - 0.02)
+        fell = cross is not None and cross_before is not None and cross < cross_before - 0.02
         told = f"right {right[0]:.1%} → {right[1]:.1%}"
         if cross is not None:
             told += f"; answer cross-entropy {cross_before:.3f} → {cross:.3f}"
@@ -201,6 +216,8 @@ class _Desk:
             if name in checkpoint.measures:
                 first, last = checkpoint.measures[name]
                 told += f"; {name} {first:.2f} → {last:.2f}"
+        learns, how = judge(low, high, fell=fell)
+        told += how
         note = f"{told}; {len(lessons)} lessons, {checkpoint.steps} steps, {seconds:.0f} s; {commit()}"
         return Row(cell.name, f"gain in right answers, {SKILL}, n = {len(self._exam)}", change, "share", low, high,
                    "learns, within 90 s", learns and seconds <= 90, note=note)  # fmt: skip
