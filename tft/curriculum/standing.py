@@ -52,8 +52,8 @@ class Standing:
     only: LessonKind | None = None
     """The one kind of lesson that it can learn from; None for one that can learn from all."""
     kept: Collection[str] = ()
-    """Skills that an earlier campaign taught or kept, tables left out; they are rehearsed as much as stored lessons are
-    read."""
+    """Skills that an earlier campaign taught or kept, tables left out; where nothing is stored of them, they are
+    rehearsed on as many rows as another skill has new lessons."""
 
 
 class Planner(Protocol):
