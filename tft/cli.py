@@ -272,7 +272,8 @@ def examine(
 @click.argument("student")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; it may not exist yet.")
 @click.option("--adapter", is_flag=True, help="Write the adapter alone, for PEFT, and not a merged model.")
-def export(run: str, student: str, out: Path, adapter: bool) -> None:
+@click.option("--push", metavar="REPO", help="Send it to this repository of the hub, too; a new one is private.")
+def export(run: str, student: str, out: Path, adapter: bool, push: str | None) -> None:
     """Write a taught student as a model that needs nothing of this package.
 
     RUN is a run directory, or its name below runs/; STUDENT the id of one of its students.
@@ -280,9 +281,16 @@ def export(run: str, student: str, out: Path, adapter: bool) -> None:
     from tft.library import Library
 
     folder = _find_run(run)
-    from tft.exporting import export_student  # torch takes seconds
+    from huggingface_hub import HfApi
 
+    from tft.exporting import check_hub, export_student, push_student  # torch takes seconds
+
+    hub = HfApi()
+    if push is not None:
+        check_hub(hub, push)
     click.echo(str(export_student(Library(Path.cwd()), folder, student, out, adapter=adapter)))
+    if push is not None:
+        click.echo(push_student(hub, out, push))
 
 
 @main.command("serve")

@@ -2,7 +2,7 @@
 
 A head becomes a sequence classifier of transformers, where there is one like it.
 
-The card that its campaign wrote goes with it. Left out on purpose: pushing it anywhere.
+The card that its campaign wrote goes with it. What was exported is sent to the hub only where that is asked for.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from tft.errors import Problem, UserError
+from tft.errors import PrerequisiteError, Problem, UserError
 from tft.examination import find_student
 from tft.report.files import CARD
 from tft.student import write_checkpoint
@@ -18,6 +18,8 @@ from tft.student.saved import HEAD
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from huggingface_hub import HfApi
 
     from tft.library import Library
 
@@ -61,6 +63,55 @@ def export_student(library: Library, run: Path, student: str, folder: Path, *, a
     return folder
 
 
+def check_hub(hub: HfApi, repository: str) -> None:
+    """Find out whether something may be sent to the hub, before it takes minutes to make it.
+
+    Raises:
+        UserError: if the repository can have no such name.
+        PrerequisiteError: if the hub cannot be reached, or knows nobody by this token.
+    """
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(repository)
+    except HFValidationError as error:
+        remedy = "write owner/name"
+        raise UserError(Problem("is no name of a repository", key="--push", value=repository, remedy=remedy)) from error
+    try:
+        hub.whoami()
+    except LocalTokenNotFoundError as error:
+        raise PrerequisiteError(
+            "--push: there is no token for the hub. Run `hf auth login`, or set HF_TOKEN"
+        ) from error
+    except Exception as error:  # the hub fails in many ways
+        if isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403):
+            message = "--push: the hub does not accept this token. Run `hf auth login`, or set HF_TOKEN to another"
+            raise PrerequisiteError(message) from error
+        message = f"--push: the hub at {hub.endpoint} cannot be reached ({type(error).__name__}). Check the network"
+        raise PrerequisiteError(message) from error
+
+
+def push_student(hub: HfApi, folder: Path, repository: str) -> str:
+    """Send an exported student to the hub: as a new private repository, or a commit in one that is there.
+
+    Returns:
+        The address of the repository.
+
+    Raises:
+        PrerequisiteError: if the hub does not take it; what was exported stays where it is.
+    """
+    try:
+        made = hub.create_repo(repository, private=True, exist_ok=True)
+        hub.upload_folder(repo_id=made.repo_id, folder_path=folder, commit_message="Export a student of TFT")
+    except Exception as error:  # the hub fails in many ways
+        raise PrerequisiteError(
+            f"--push: the hub did not take {folder} as {repository}: {error}. The folder is complete: send it again "
+            f"with `hf upload {repository} {folder}`"
+        ) from error
+    return str(made)
+
+
 def _write_classifier(library: Library, final: Path, folder: Path) -> None:
     # Torch takes seconds.
     from tft.student.classifiers import as_classifier
@@ -81,7 +132,8 @@ def _merge(library: Library, final: Path, folder: Path) -> None:
     student = find_student(library, str(final))
     merged = merge(student)
     if isinstance(merged, str):
-        remedy = "serve it with this package" if student.adapter.type == "bottleneck" else "export it with --adapter"
+        only_here = f"it runs with this package alone: `tft examine {final}`, or open_student (docs/training.md)"
+        remedy = only_here if student.adapter.type == "bottleneck" else "export it with --adapter"
         raise UserError(Problem(f"{merged}, and cannot be merged", key="STUDENT", remedy=remedy))
     model, tokenizer = merged
 

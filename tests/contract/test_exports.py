@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -27,6 +28,7 @@ from tft.config.adapters import (
 )
 from tft.config.training import TrainingConfig
 from tft.errors import UserError
+from tft.examination import examine
 from tft.exporting import export_student
 from tft.library import Library, fingerprint_model
 from tft.ports import Sampling
@@ -34,6 +36,7 @@ from tft.records import Message
 from tft.student import StudentRef
 from tft.student.models import open_reader, open_student
 from tft.student.reading import encode_answered
+from tft.student.saved import read_saved
 from tft.training import TrainRequest, train
 
 if TYPE_CHECKING:
@@ -117,6 +120,18 @@ def test_a_merged_student_is_a_model_for_vllm(ada: StudentRef, tmp_path: Path) -
         assert [it.text for it in written] == answers
         for one, other in zip(engine.logprobs(rows), logprobs, strict=True):
             assert one == pytest.approx(other, abs=1e-3)
+
+
+def test_bottlenecks_run_with_this_package_as_the_error_says(ada: StudentRef, tmp_path: Path) -> None:
+    learned = teach(ada, BottleneckAdapter(width=8), tmp_path)
+    with pytest.raises(UserError, match="tft examine") as raised:
+        export_student(Library(), tmp_path, "ada", tmp_path / "out", adapter=False)
+    (place,) = re.findall(r"`tft examine (\S+)`", str(raised.value))
+    saved = read_saved(Path(place), "folder")
+    assert saved is not None
+    assert said(saved) == said(learned)
+    # It sits an exam, too.
+    assert examine(Library(), place, "arithmetic", (), 1, 32)["skills"]["sub_2"]["n"] == 1
 
 
 def test_what_cannot_be_merged_says_so(ada: StudentRef, tmp_path: Path) -> None:
