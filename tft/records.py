@@ -70,6 +70,8 @@ class Verdict:
     """In [0, 1]."""
     reason: str
     grader: str
+    answer: str = ""
+    """What was graded, written so that equal answers are equal texts; empty where that is the whole attempt."""
 
     @property
     def passed(self) -> bool:

@@ -28,10 +28,10 @@ class ExactGrader:
             return Verdict(0.0, "the item has no reference answer", self.name)
         if self._marker is not None and self._marker not in text:
             return Verdict(0.0, f"no {self._marker!r} before an answer", self.name)
-        answer = text.rpartition(self._marker)[2] if self._marker else text
-        if _fold(answer) == _fold(item.reference):
-            return Verdict(1.0, "is the reference", self.name)
-        return Verdict(0.0, "is not the reference", self.name)
+        answer = _fold(text.rpartition(self._marker)[2] if self._marker else text)
+        if answer == _fold(item.reference):
+            return Verdict(1.0, "is the reference", self.name, answer)
+        return Verdict(0.0, "is not the reference", self.name, answer)
 
 
 def _fold(text: str) -> str:

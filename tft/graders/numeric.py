@@ -46,9 +46,11 @@ class NumericGrader:
             answer = read_number(found[-1]) if found else None
         if answer is None:
             return Verdict(0.0, "no number", self.name)
+        # As many digits as are compared; + 0.0, because −0 is 0.
+        said = f"{float(answer) + 0.0:.9g}"
         if abs(answer - reference) <= _TOLERANCE * abs(reference):
-            return Verdict(1.0, "equals the reference", self.name)
-        return Verdict(0.0, "differs from the reference", self.name)
+            return Verdict(1.0, "equals the reference", self.name, said)
+        return Verdict(0.0, "differs from the reference", self.name, said)
 
 
 def read_number(text: str) -> Decimal | None:

@@ -43,6 +43,15 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Consistency:
+    """How many questions that were put in several wordings were answered alike in all."""
+
+    measure: Measure
+    right_in_all: float | None
+    """Share that was right in all."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sat:
     """How one student did in one whole exam."""
 
@@ -51,9 +60,8 @@ class Sat:
     """Why it was not sat; None where it was."""
     rows: tuple[Row, ...]
     """All items first, then group by group; none where neither sitting was sat."""
-    consistency: tuple[Measure, Measure] | None = None
-    """How many questions in several wordings were answered alike in all, before and after; None where there are
-    none."""
+    consistency: tuple[Consistency, Consistency] | None = None
+    """Before and after; None where no question has several wordings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,13 +217,18 @@ def _sat(student: dict[str, Any], found: dict[str, Any]) -> Sat:
     rows = (_row("all items", found), *(_row(str(name), mapping(group)) for name, group in groups))
     reason = None if found.get("sat") else str(found.get("reason") or "no reason was recorded")
     consistency = mapping(found.get("consistency"))
-    before, after = (Measure.read(consistency.get(when)) for when in ("before", "after"))
+    before, after = (_consistency(mapping(consistency.get(when))) for when in ("before", "after"))
     return Sat(
         str(student.get("id")),
         reason,
         rows if reason is None or rows[0].n is not None else (),
         (before, after) if before and after else None,
     )
+
+
+def _consistency(found: dict[str, Any]) -> Consistency | None:
+    measure = Measure.read(found)
+    return None if measure is None else Consistency(measure, number(found.get("right_in_all")))
 
 
 def curves(report: dict[str, Any], student: dict[str, Any]) -> dict[str, list[CurvePoint]]:

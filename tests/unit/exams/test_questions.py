@@ -19,6 +19,7 @@ from tft.config.suites import SuiteCard
 from tft.errors import UserError
 from tft.exams import Suite, find_suite, measure_consistency, open_suite, read_suite
 from tft.exams.questions import count
+from tft.graders import make_grader
 from tft.lessons import CurateRequest, curate
 from tft.library import Library
 from tft.preparation import prepare
@@ -67,18 +68,43 @@ def test_questions_that_ask_the_same_are_known_by_their_column(tmp_path: Path) -
     assert [it.same for it in read(tmp_path, named, columns={"same": "cluster"}).items] == ["7"]
 
 
-def test_consistency_is_the_share_that_is_answered_alike_in_all_wordings() -> None:
-    def answered(same: str, right: bool) -> Answered:
-        item = replace(make_item("1+1"), same=same)
-        return Answered(Attempt(item, "2", 1), Verdict(float(right), "", "numeric"))
+def answered(same: str, text: str, grader: GraderConfig) -> Answered:
+    """Answer one wording of a question whose right answer is 4."""
+    item = replace(make_item("2+2"), same=same)
+    return Answered(Attempt(item, text, 1), make_grader(grader).grade(item, text))
 
-    sat = Sitting("mine", tuple(answered(*it) for it in [
-        ("a", True), ("a", True), ("b", False), ("b", False), ("c", True), ("c", False), ("alone", True), ("", False),
+
+def test_consistency_is_the_share_that_is_answered_alike_in_all_wordings() -> None:
+    grader = GraderConfig(type="numeric", marker="#")
+    sat = Sitting("mine", tuple(answered(*it, grader) for it in [
+        ("right", "#4"), ("right", "2+2=4 #4.0"),                            # alike, in other words
+        ("wrong", "#5"), ("wrong", "so #5"), ("wrong", "1+4 #5.0"),          # wrong in one way
+        ("guessed", "#5"), ("guessed", "#6"), ("guessed", "#7"),             # wrong in three
+        ("unsure", "#4"), ("unsure", "#5"),
+        ("silent", "four"), ("silent", "FOUR "),                             # nothing was graded: all of it counts
+        ("alone", "#4"), ("", "#5"),
     ]))  # fmt: skip
     found = measure_consistency(sat)
-    assert (found["score"], found["n"], found["right_in_all"]) == (pytest.approx(2 / 3), 3, pytest.approx(1 / 3))
+    assert (found["score"], found["n"], found["right_in_all"]) == (3 / 5, 5, 1 / 5)
     assert found["low"] < found["score"] < found["high"]
-    assert measure_consistency(None) == measure_consistency(Sitting("mine", (answered("alone", True),))) == {}
+    assert measure_consistency(None) == measure_consistency(Sitting("mine", (answered("alone", "#4", grader),))) == {}
+
+
+def test_what_is_graded_by_its_text_is_compared_by_its_text() -> None:
+    exact = GraderConfig(type="exact", marker="#")
+    sat = [answered(*it, exact) for it in (("a", "x # two"), ("a", "y # Two "), ("b", "# two"), ("b", "# too"))]
+    assert measure_consistency(Sitting("mine", tuple(sat)))["score"] == 1 / 2
+
+
+def test_right_answers_of_many_words_are_alike() -> None:
+    item = replace(make_item("2+2"), same="a")
+    polite = [
+        Answered(Attempt(item, text, 1), Verdict(1.0, "is polite", "rubric")) for text in ("Four, sir.", "It is 4.")
+    ]
+    rude = [replace(it, verdict=Verdict(0.0, "is rude", "rubric")) for it in polite]
+    found = measure_consistency(Sitting("mine", tuple(polite)))
+    assert (found["score"], found["right_in_all"]) == (1.0, 1.0)
+    assert measure_consistency(Sitting("mine", tuple(rude)))["score"] == 0.0
 
 
 def test_numbers_alone_are_graded_as_numbers_unless_a_card_says_otherwise(tmp_path: Path) -> None:

@@ -153,9 +153,13 @@ def test_an_exam_that_was_not_sat_gives_its_reason(report: dict[str, Any]) -> No
 def test_consistency_is_told_where_questions_have_several_wordings(report: dict[str, Any]) -> None:
     suite = next(it for it in report["students"][0]["whole"].values() if it["sat"])
     assert "alike" not in body(report)
-    suite["consistency"] = {when: {"score": share, "low": 0.2, "high": 0.9, "n": 40} for when, share in
-                            (("before", 0.25), ("after", 0.75))}  # fmt: skip
-    assert "ada answered 25.0 % of 40 questions alike in all their wordings before, and 75.0 % after" in body(report)
+    suite["consistency"] = {
+        when: {"score": share, "low": 0.2, "high": 0.9, "n": 40, "right_in_all": right}
+        for when, share, right in (("before", 0.25, 0.1), ("after", 0.75, 0.7))
+    }
+    text = body(report)
+    assert "ada answered 25.0 % of 40 questions alike in all their wordings before, and 75.0 % after" in text
+    assert "Right in all were 10.0 % before, and 70.0 % after." in text
 
 
 def test_cycles_tell_syllabus_reasons_and_the_gate(report: dict[str, Any]) -> None:
