@@ -18,6 +18,7 @@ from tft.errors import UserError
 from tft.ledger import Ledger, Step
 from tft.records import Checkpoint, Sitting, dump
 from tft.report.compared import print_comparison
+from tft.report.rows import pairs
 from tft.statistics import independent_difference
 
 SUITE = {"name": "sums", "caption": "", "missing": None, "license": None, "digest": None, "reference": None}
@@ -149,7 +150,18 @@ def test_it_is_printed_in_eighty_columns_and_in_ascii(two: list[Path]) -> None:
     (line,) = [it for it in text.splitlines() if it.startswith("add") and "paired" in it]
     assert line.split()[:3] == ["add", "^", "+50.0"] and "0.008" in line and "0.031" in line
     assert "training.epochs" in text and "0.0 -> 50.0" in text
+    assert "corrected for all 4 of them, and below 0.05 where ^ or v stands" in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_marks_follow_the_corrected_test(tmp_path: Path) -> None:
+    one = plant(tmp_path / "one", {"ada": {"add": "0" * 6, "sub": "1", "mul": "1"}})
+    other = plant(tmp_path / "other", {"ada": {"add": "1" * 6, "sub": "1", "mul": "1"}})
+    found = compare([one, other])
+    row = rows(found)["add"]
+    assert row["low"] > 0 and row["p"] < 0.05 < row["corrected"]
+    (pair,) = pairs(found)
+    assert {it.exam: it.change.direction for it in pair.rows}["add"] == "unclear"
 
 
 def test_the_command_prints_json_and_writes_a_page(two: list[Path], tmp_path: Path) -> None:
