@@ -155,6 +155,12 @@ class Ledger:
         """Write a fact about the run, such as the seconds its sessions took."""
         self._base.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
 
+    def state(self) -> str:
+        """Name all that it holds: the same digest, the same steps and facts."""
+        (steps,) = self._base.execute("SELECT MAX(id) FROM steps").fetchone()
+        facts = self._base.execute("SELECT name, value FROM facts ORDER BY name").fetchall()
+        return _digest(json.dumps([steps, facts]).encode())
+
     def close(self) -> None:
         """Close the file."""
         self._base.close()

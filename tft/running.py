@@ -6,13 +6,11 @@ The directory belongs to one config. One that was made from another is refused, 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
 import platform
 import shutil
 import time
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +23,7 @@ from tft.config import CampaignConfig
 from tft.config.reading import parse_config, read_yaml, set_value
 from tft.earlier import KEY, fill_students
 from tft.errors import PrerequisiteError, Problem, TFTError, UserError
+from tft.holding import hold
 from tft.ledger import Ledger
 from tft.library import Library
 from tft.preparation import Prepared, preflight_request, prepare
@@ -90,7 +89,7 @@ def run_campaign(path: Path, overrides: Sequence[str], out: Path | None, fork: b
     prepared = prepare(config, Library(path.resolve().parent), folder)
     _refuse_other_config(prepared)
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with hold(folder):
         ledger = Ledger(folder)
         try:
             _write_setting(prepared, ledger, path.resolve().parent)
@@ -295,19 +294,6 @@ def _free_folder(folder: Path) -> Path:
         if not candidate.exists():
             return candidate
     raise UserError(Problem("has too many forks", value=str(folder), remedy="name one with --out"))
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the run directory, so that two processes do not continue the same run."""
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise PrerequisiteError(
-                f"{folder} is being run by another process; wait for it, or name another directory with --out"
-            ) from None
-        yield
 
 
 def _first_own(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -1,26 +1,23 @@
 """A live page of a run: the report card, built anew from the ledger when it has grown, on loopback.
 
-It reads and writes nothing else. While the campaign runs, the page asks again every few seconds; once it has ended, it
-stands still.
+It reads and writes nothing else. While the campaign runs, a script of the page asks every few seconds whether anything
+has happened, and only then lays it out anew, with what is open and focused left so; once it has ended, it stands still.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from tft.errors import PrerequisiteError
+from tft.holding import is_held
 from tft.ledger import Ledger
 from tft.report import build_report, render_html
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-EVERY = 5
-"""Seconds after which the page of a campaign that runs is asked for again."""
 
 
 class Viewer:
@@ -37,7 +34,7 @@ class Viewer:
     def __init__(self, folder: Path, port: int = 0) -> None:
         self._folder = folder
         self._lock = Lock()
-        self._size = -1
+        self._state = ""
         self._report: dict[str, Any] = {}
         viewer = self
 
@@ -46,10 +43,10 @@ class Viewer:
 
             def do_GET(self) -> None:
                 """Send the page, or the report behind it."""
-                known = {"/": viewer.page, "/report.json": viewer.json}
+                known = {"/": viewer.page, "/report.json": viewer.json, "/state": viewer.state}
                 make = known.get(self.path.partition("?")[0])
                 body = b"" if make is None else make().encode()
-                kind = "application/json" if self.path.startswith("/report.json") else "text/html"
+                kind = "text/html" if make in (None, viewer.page) else "application/json"
                 self.send_response(404 if make is None else 200)
                 self.send_header("Content-Type", f"{kind}; charset=utf-8")
                 self.send_header("Content-Length", str(len(body)))
@@ -82,39 +79,30 @@ class Viewer:
         self._server.server_close()
 
     def page(self) -> str:
-        """Lay the page out, with the wish to be asked for again while the campaign runs."""
-        page = render_html(self._read())
-        if not is_running(self._folder):
-            return page
-        return page.replace("<head>", f'<head>\n<meta http-equiv="refresh" content="{EVERY}">', 1)
+        """Lay the page out; while the campaign runs, with the script that keeps it up to date."""
+        running = is_held(self._folder)
+        state, report = self._read()
+        return render_html(report, live=state if running else None)
 
     def json(self) -> str:
         """Give the report as JSON."""
-        return json.dumps(self._read(), ensure_ascii=False)
+        return json.dumps(self._read()[1], ensure_ascii=False)
 
-    def _read(self) -> dict[str, Any]:
+    def state(self) -> str:
+        """Say whether the campaign runs, and name all that is known of it, as JSON."""
+        # In this order: of a run that has ended, all is known.
+        running = is_held(self._folder)
+        return json.dumps({"running": running, "state": self._read()[0]})
+
+    def _read(self) -> tuple[str, dict[str, Any]]:
         """Build the report, if anything happened since it was built."""
         with self._lock:
-            events = self._folder / "events.jsonl"
-            size = events.stat().st_size if events.is_file() else 0
-            if size != self._size:
-                ledger = Ledger(self._folder)
-                try:
+            ledger = Ledger(self._folder)
+            try:
+                state = ledger.state()
+                if state != self._state:
                     self._report = build_report(ledger)
-                finally:
-                    ledger.close()
-                self._size = size
-            return self._report
-
-
-def is_running(folder: Path) -> bool:
-    """Say whether a process holds a run directory."""
-    lock = folder / ".lock"
-    if not lock.is_file():
-        return False
-    with lock.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
+                    self._state = state
+            finally:
+                ledger.close()
+            return self._state, self._report

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-import fcntl
+import base64
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 
 from tests.making import sitting
 from tft.errors import PrerequisiteError
+from tft.holding import hold
 from tft.ledger import Ledger, Step
 from tft.records import dump
-from tft.viewing import Viewer, is_running
+from tft.viewing import Viewer
 
 SETTING = {
     "campaign": "watched", "seed": 7,
@@ -59,14 +61,35 @@ def test_the_page_grows_with_the_ledger(viewer: Viewer, ledger: Ledger) -> None:
     assert scores == [None, 0.5]
 
 
+def test_a_fact_alone_is_news(viewer: Viewer, ledger: Ledger) -> None:
+    for cycle, marks in ((0, "00"), (1, "10")):
+        ledger.put(Step(f"{cycle}", "examine", "ada", cycle, 1.0, dump(sitting("final", add=marks))))
+    before = json.loads(read(viewer, "report.json")), json.loads(read(viewer, "state"))
+    ledger.set_fact("outcome/ada", {"stopped_because": "cycles", "promoted_digest": "d", "checkpoint": "c"})
+    after = json.loads(read(viewer, "report.json")), json.loads(read(viewer, "state"))
+    assert [it["students"][0]["skills"]["add"]["after"].get("score") for it, _ in (before, after)] == [None, 0.5]
+    assert before[1]["state"] != after[1]["state"]
+    assert json.loads(read(viewer, "state")) == after[1]
+
+
 def test_it_asks_again_only_while_the_campaign_runs(viewer: Viewer, tmp_path: Path) -> None:
-    assert not is_running(tmp_path)
-    assert 'http-equiv="refresh"' not in read(viewer)
-    with (tmp_path / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        assert is_running(tmp_path)
-        assert '<meta http-equiv="refresh" content="5">' in read(viewer)
-    assert not is_running(tmp_path)
+    assert "<script" not in read(viewer) and "still running" not in read(viewer)
+    assert json.loads(read(viewer, "state"))["running"] is False
+    with hold(tmp_path):
+        state = json.loads(read(viewer, "state"))
+        assert state["running"] is True
+        page = read(viewer)
+        assert f'<html lang="en" data-state="{state["state"]}">' in page
+        assert page.count("<script>") == 1 and "refresh" not in page and "still running" in page
+    assert "<script" not in read(viewer)
+
+
+def test_a_browser_may_run_the_pages_own_script_and_no_other(viewer: Viewer, tmp_path: Path) -> None:
+    with hold(tmp_path):
+        page = read(viewer)
+    script = page.partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'; connect-src 'self'" in page
 
 
 def test_it_serves_nothing_else(viewer: Viewer) -> None:

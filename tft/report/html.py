@@ -1,16 +1,20 @@
 """The report card, and a comparison of several, as one page that needs nothing else: no server, no network, no script.
 
 The page is laid out in ``templates/``; this module hands it words, rows and charts. Everything that comes
-from the report is escaped, and a content security policy forbids the page to fetch anything.
+from the report is escaped, and a content security policy forbids the page to fetch anything. Only the page of a
+campaign that still runs has a script, which asks its own server for what is new.
 Left out on purpose: the evidence. What the report does not say, the page does not guess.
 """
 
 from __future__ import annotations
 
+import base64
 import difflib
+import hashlib
 import re
 from collections import Counter
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from jinja2 import ChainableUndefined, Environment, PackageLoader, Undefined
@@ -44,11 +48,13 @@ STAGE_TITLES = {
 }
 
 
-def render_html(report: dict[str, Any]) -> str:
+def render_html(report: dict[str, Any], *, live: str | None = None) -> str:
     """Lay a report out as a self-contained page.
 
     Args:
         report: the contents of ``report.json``; whatever is absent is left out or shown as not measured.
+        live: the state that it shows of a campaign that runs; the page then asks whether there is another. None for a
+            page that stands still and has no script.
 
     Returns:
         The page, as UTF-8 text.
@@ -65,6 +71,7 @@ def render_html(report: dict[str, Any]) -> str:
             environment=rows.flatten(mapping(report.get("environment"))),
             limits=limits(report),
             next_note=NOTE,
+            live=live,
             examples=_featured([mapping(example) for example in report.get("examples") or []]),
             tokens=mapping(mapping(report.get("tutor")).get("tokens")),
             busiest=max(filter(None, map(number, mapping(report.get("time")).values())), default=None),
@@ -123,6 +130,7 @@ def _environment() -> Environment:
         flatten=rows.flatten,
     )
     environment.globals.update(
+        script=_script(),
         interval_chart=charts.interval_chart,
         interval_scale=charts.interval_scale,
         learning_curve=charts.learning_curve,
@@ -137,6 +145,13 @@ def _environment() -> Environment:
         stage_titles=STAGE_TITLES,
     )
     return environment
+
+
+def _script() -> dict[str, Markup | str]:
+    """Read the script of the live page, and the digest that lets a browser run it and no other."""
+    text = files("tft.report").joinpath("templates/live.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return {"text": Markup(text), "digest": f"sha256-{digest}"}  # noqa: S704
 
 
 def _shown(value: object) -> object:

@@ -104,10 +104,10 @@ def test_the_first_screen_says_who_can_do_what_and_what_to_do_next(report: dict[
 
 def test_money_is_told_where_a_price_is_known(report: dict[str, Any]) -> None:
     assert "cost of the tutor" not in body(report)
-    assert "its price is not known here" in body(report)
+    assert "no price of this tutor is known" in body(report)
     report["tutor"].update(money=1.2345, price={"prompt": 0.5, "completion": 2.0})
     assert "cost of the tutor1.23" in page(report).all("header")[0].text
-    assert "at 0.5 a million tokens read and 2.0 written or scored" in body(report)
+    assert "0.5 for a million tokens read, 2.0 for a million written or scored" in body(report)
     assert "only money counts what was really paid" not in body(report)
 
 
@@ -186,6 +186,17 @@ def test_a_belief_is_shown_with_its_evidence(report: dict[str, Any]) -> None:
 def test_what_the_probe_asked_is_told(report: dict[str, Any]) -> None:
     report["students"][0]["cycles"][0]["probe"] = {"asked": 48, "of": 479}
     assert body(report).count("48 of 479 questions asked") == 1
+
+
+def test_an_auditor_reads_whom_each_lesson_taught_and_for_which_campaign_it_was_made(report: dict[str, Any]) -> None:
+    row = {"skill": "add_2", "kind": "replay", "campaign": "first", "asked_by": "tally", "answered_by": "tally",
+           "judged_by": "numeric", "license": "BSD", "lessons": 1149,
+           "students": {"ada": 1000, "blaise": 149}}  # fmt: skip
+    report["lineage"] = [row]
+    cells = ["replay", "1,149", "tally", "tally", "numeric", "BSD", "ada 1,000, blaise 149"]
+    assert page(report).row("add_2", -1)[1:] == cells
+    report["continue_from"] = {"campaign": "first", "digest": "d"}
+    assert page(report).row("add_2", -1)[1:] == [*cells[:2], "first", *cells[2:]]
 
 
 def test_curation_shows_every_reason(report: dict[str, Any]) -> None:
