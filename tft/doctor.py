@@ -33,7 +33,9 @@ gpus = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
 print(f"torch {torch.__version__}: " + (", ".join(gpus) or "CPU only"))
 """
 _RAY = """
-import logging, ray
+import logging, os
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+import ray
 ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
 print("ray", ray.__version__, "answered", ray.get(ray.remote(lambda: 42).remote()))
 ray.shutdown()

@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import platform
+import secrets
 import shutil
 import time
 from importlib.metadata import PackageNotFoundError, version
@@ -121,7 +122,8 @@ def read_campaign(path: Path, overrides: Sequence[str] = ()) -> CampaignConfig:
 async def _go_round(prepared: Prepared, ledger: Ledger, clock: Clock) -> None:
     executor = open_executor(prepared.config, prepared.tutor.engine)
     config = prepared.config
-    trackers = Trackers(config.tracking, config.campaign, prepared.folder, config.model_dump(mode="json"))
+    values = config.model_dump(mode="json")
+    trackers = Trackers(config.tracking, config.campaign, prepared.folder, _name_run(ledger), values)
     # Torch comes with it, which takes seconds; the workers start meanwhile.
     from tft.campaign import Campaign
 
@@ -142,6 +144,13 @@ async def _go_round(prepared: Prepared, ledger: Ledger, clock: Clock) -> None:
     finally:
         trackers.close()
         await executor.close()
+
+
+def _name_run(ledger: Ledger) -> str:
+    """Name a run directory once, by chance: the same config in another directory is another run."""
+    if ledger.fact("run") is None:
+        ledger.set_fact("run", secrets.token_hex(4))
+    return str(ledger.fact("run"))
 
 
 async def _check_tutor(prepared: Prepared, executor: Executor, watch: Watch) -> None:

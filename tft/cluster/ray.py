@@ -43,6 +43,8 @@ def start_ray(address: str | None, cpus: int = 0) -> None:
     """
     # A place without a GPU sees none.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
+    # Ray counts who uses it, unless it is told not to.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Threads of a stage that wait for each other give their core to another stage instead of spinning.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     local: dict[str, Any] = {}
