@@ -117,8 +117,8 @@ def comparison_note(comparisons: int) -> str:
     return (
         "p: McNemar's exact test on paired items, Fisher's on others, a permutation test for the mean. Holm: corrected "
         f"for all {comparisons} of them, and below 0.05 where ▲ or ▼ stands. An interval is 95 %, not corrected, and "
-        "speaks of other questions, not of other seeds. A question that an exam asks more than once counts each time in "
-        "the score, and once in the test."
+        "speaks of other questions, not of other seeds. A question that an exam asks more than once counts each time "
+        "in the score, and once in the test."
     )
 
 
