@@ -7,6 +7,7 @@ Left out on purpose: advice that would need another measurement to know whether 
 from __future__ import annotations
 
 import math
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from tft.report import rows, words
@@ -159,12 +160,15 @@ def _not_sat(report: dict[str, Any]) -> Iterator[str]:
     }
     if not absent:
         return
-    suite, reason = next(iter(absent.items()))
+    name, reason = next(iter(absent.items()))
     others = f", nor {words.listed(list(absent)[1:])}" if len(absent) > 1 else ""
     mended = "lay its file below the folder that `TFT_DATA` names" if "found" in reason else "mend that"
     places = [f"RUN/{it['checkpoint']}" for it in rows.students(report) if it.get("checkpoint")]
     model = places[0] if places else "MODEL"
-    yield f"The exam {suite} was not sat{others} ({reason}): {mended}, then `tft examine {model} --suite {suite}`."
+    # A card may have been named by its path.
+    named = [str(it) for it in _config(report, "exams").get("whole") or []]
+    suite = next((it for it in named if PurePath(it).stem == name), name)
+    yield f"The exam {name} was not sat{others} ({reason}): {mended}, then `tft examine {model} --suite {suite}`."
 
 
 def _waiting(report: dict[str, Any]) -> Iterator[str]:

@@ -60,6 +60,8 @@ def test_what_fell_and_what_was_not_sat_is_told(report: dict[str, Any]) -> None:
     assert "blaise at mul_1 (by 4.3 points): raise `tuition.replay` (now 0.25)" in said
     assert "the file gsm8k/test.jsonl was not found" in said and "`TFT_DATA`" in said
     assert "`tft examine RUN/students/ada/final --suite gsm8k_calculator_steps`" in said
+    report["config"]["exams"] = {"whole": ["cards/gsm8k_calculator_steps.yaml"]}
+    assert "--suite cards/gsm8k_calculator_steps.yaml`" in " ".join(next_steps(report))
     report["students"][1]["whole"]["gsm8k_calculator_steps"]["reason"] = "the judge said nothing"
     assert "TFT_DATA" not in " ".join(next_steps(report))
 
