@@ -17,43 +17,25 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tft import plugins
+from tft.admission import admit
 from tft.config.adapters import HeadAdapter
-from tft.config.training import DistillationConfig
 from tft.curriculum import Purse, Standing
-from tft.errors import UserError
-from tft.exams.examiner import SitRequest, sit
-from tft.exams.self_correction import CorrectRequest, correct
-from tft.exams.whole import stage_of
 from tft.gate import Gate
 from tft.lessons import CurateRequest, curate
 from tft.probing import Prober
 from tft.pupil import Pupil
-from tft.records import Checkpoint, Curated, Sitting, Syllabus
+from tft.records import Checkpoint, Curated, Syllabus
 from tft.shelf import Shelf
+from tft.sittings import Sittings
 from tft.stock import Stock
 from tft.teaching import Teaching
-from tft.training import (
-    ClassRequest,
-    ClassResult,
-    Opened,
-    OpenRequest,
-    TrainRequest,
-    open_once,
-    seat,
-    train,
-    train_together,
-)
+from tft.training import ClassRequest, ClassResult, TrainRequest, seat, train, train_together
 
 if TYPE_CHECKING:
     from tft.curriculum import Planner
     from tft.preparation import Prepared
-    from tft.records import Item, Lesson, StopReason
+    from tft.records import Lesson, StopReason
     from tft.steps import Steps
-    from tft.student import StudentRef
-
-
-_CORRECTED = 64
-"""Answers a skill that a student is given back to correct."""
 
 
 class Campaign:
@@ -73,10 +55,11 @@ class Campaign:
         self._held_out = prepared.held_out()
         self._shelf = Shelf(prepared, self._held_out, steps, self._out_of_time)
         self._stock = Stock(prepared, steps)
-        self._teaching = Teaching(prepared, self._held_out, steps, self._shelf, self._stock, self._practise)
+        self._sittings = Sittings(prepared, steps)
+        self._teaching = Teaching(prepared, self._held_out, steps, self._shelf, self._stock, self._sittings)
         self._planner: Planner = plugins.load("tft.planners", self._config.tuition.planner)
-        self._prober = Prober(prepared, steps, self._sit)
-        self._gate = Gate(prepared, self._held_out, steps, self._sit, self._prober)
+        self._prober = Prober(prepared, steps, self._sittings)
+        self._gate = Gate(prepared, self._held_out, steps, self._sittings, self._prober)
         self._tutor_for_students = steps.reach(prepared.tutor)
         self._taught = [name for name, skill in prepared.skills.items() if skill.role == "taught"]
         self.pupils = [Pupil(config, ref) for config, ref in zip(self._config.students, prepared.students, strict=True)]
@@ -88,11 +71,13 @@ class Campaign:
 
     async def run(self) -> None:
         """Go round until every student has stopped for a reason."""
-        for pupil in self.pupils:
-            self._take_over(pupil)
-        await asyncio.gather(*(self._open(place, pupil) for place, pupil in enumerate(self.pupils)))
+        admitted = (
+            admit(self._prepared, self._steps, place, pupil, self._tutor_for_students)
+            for place, pupil in enumerate(self.pupils)
+        )
+        await asyncio.gather(*admitted)
         await self._stock.open()
-        await asyncio.gather(*(self._sit_finals(pupil, 0) for pupil in self.pupils))
+        await asyncio.gather(*(self._sittings.sit_finals(pupil, 0) for pupil in self.pupils))
         for cycle in range(1, self._config.tuition.cycles + 1):
             active = [pupil for pupil in self.pupils if pupil.stop is None]
             if not active:
@@ -100,28 +85,7 @@ class Campaign:
             await self._turn(cycle, active)
         for pupil in self.pupils:
             pupil.stop = pupil.stop or ("budget" if self._shelf.limit else "cycles")
-        await asyncio.gather(*(self._sit_finals(pupil, 1) for pupil in self.pupils if pupil.ref.digest))
-
-    def _take_over(self, pupil: Pupil) -> None:
-        """Give a student the notebook it brings along from an earlier campaign."""
-        inherited = self._prepared.inherited.students.get(pupil.config.id)
-        if inherited is not None:
-            pupil.remember(inherited.lessons)
-            self._steps.note(inherited, name="inherit", student=pupil.config.id, cycle=0)
-
-    async def _open(self, place: int, pupil: Pupil) -> None:
-        """Open a student as it will learn, so that what does not fit is found before anybody is asked anything."""
-        feedback = self._config.training.objectives.feedback if self._config.tuition.methods == "feedback" else None
-        told = feedback if isinstance(feedback, DistillationConfig) else None
-        request = OpenRequest(pupil.ref, told, None if told is None else self._tutor_for_students)
-        try:
-            await self._steps.run(
-                Opened, pupil.place, open_once, request, name="open", student=pupil.config.id, cycle=0
-            )
-        except UserError as error:
-            keyed = [replace(it, key=f"students.{place}.{it.key}") if (it.key or "").startswith("adapter") else it
-                     for it in error.problems]  # fmt: skip
-            raise UserError(*keyed) from error
+        await asyncio.gather(*(self._sittings.sit_finals(pupil, 1) for pupil in self.pupils if pupil.ref.digest))
 
     async def _turn(self, cycle: int, pupils: list[Pupil]) -> None:
         """Turn the circle once, for every student that still learns."""
@@ -221,47 +185,6 @@ class Campaign:
             self._steps.note(checkpoint, name="train", student=pupil.config.id, cycle=cycle)
         judged = zip(group, found.checkpoints, strict=True)
         await asyncio.gather(*(self._gate.judge(pupil, cycle, request, it) for (pupil, request), it in judged))
-
-    async def _practise(self, pupil: Pupil, cycle: int, skill: str, items: tuple[Item, ...]) -> Sitting:
-        return await self._sit(pupil, pupil.ref, f"practice {skill}", cycle, items, name="practise")
-
-    async def _sit_finals(self, pupil: Pupil, cycle: int) -> None:
-        """Sit the final and the whole exams: once before the first cycle, once with the promoted checkpoint."""
-        final = await self._sit(pupil, pupil.ref, "final", cycle, self._prepared.splits.items["final"])
-        if cycle and any(lesson.kind == "critique" for page in pupil.notebook.values() for lesson in page):
-            await self._correct(pupil, cycle, final)
-        for _, suite in self._prepared.suites:
-            if suite.missing is None:
-                stage, asked = stage_of(suite, pupil.ref, self._config.exams.max_tokens)
-                await self._steps.run(
-                    Sitting, pupil.place, stage, asked, name="examine", student=pupil.config.id, cycle=cycle
-                )
-
-    async def _correct(self, pupil: Pupil, cycle: int, final: Sitting) -> None:
-        """Let a student that was criticised correct itself, on what it was taught, with the tutor gone."""
-        by_skill = ([it for it in final.answers if it.attempt.item.skill == skill] for skill in self._taught)
-        request = CorrectRequest(
-            student=pupil.ref,
-            answered=tuple(it for answers in by_skill for it in answers[:_CORRECTED]),
-            card_path=self._prepared.tutor.card_path,
-            critic=self._prepared.contents["tutor.use"],
-            longest=self._prepared.tutor_card.longest_attempt,
-            grader=self._prepared.curriculum.grader,
-        )
-        await self._steps.run(
-            Sitting, pupil.place, correct, request, name="examine", student=pupil.config.id, cycle=cycle
-        )
-
-    async def _sit(
-        self, pupil: Pupil, ref: StudentRef, exam: str, cycle: int, items: tuple[Item, ...], name: str = "examine"
-    ) -> Sitting:
-        request = SitRequest(
-            ref, exam, items, self._prepared.curriculum.grader, self._config.exams.max_tokens,
-            self._prepared.inherited.graders(),
-        )  # fmt: skip
-        return await self._steps.run(
-            Sitting, pupil.place, sit, request, name=name, student=pupil.config.id, cycle=cycle
-        )
 
     def _out_of_lessons(self) -> StopReason:
         return "budget" if self._shelf.limit else "no_lessons"

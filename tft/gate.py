@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 
 from tft.curriculum import Compared, Evidence, estimate, keep_best, mean_score, reflect, renew
 from tft.curriculum.findings import name_wrong_lessons
-from tft.exams.examiner import sit
-from tft.exams.whole import watch
 from tft.lessons import Audited, CurateRequest, audit
 from tft.records import Sitting
 
@@ -22,11 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tft.preparation import Prepared
-    from tft.probing import Prober, Sit
+    from tft.probing import Prober
     from tft.pupil import Pupil
     from tft.records import Checkpoint, Decision, Item, Lesson
+    from tft.sittings import Sittings
     from tft.steps import Steps
-    from tft.student import StudentRef
     from tft.training import TrainRequest
 
 _SAMPLE = 16
@@ -40,32 +38,36 @@ class Gate:
         prepared: the campaign.
         held_out: fingerprints that may not be taught.
         steps: runs the stages.
-        sit: lets a student sit an exam.
+        sittings: lets students sit exams.
         prober: writes down what is believed of a student.
     """
 
-    def __init__(self, prepared: Prepared, held_out: tuple[str, ...], steps: Steps, sit: Sit, prober: Prober) -> None:
+    def __init__(
+        self, prepared: Prepared, held_out: tuple[str, ...], steps: Steps, sittings: Sittings, prober: Prober
+    ) -> None:
         self._prepared = prepared
         self._held_out = held_out
         self._not_taught = frozenset(held_out)
         self._steps = steps
-        self._sit = sit
+        self._sittings = sittings
         self._prober = prober
         self._taught = [name for name, skill in prepared.skills.items() if skill.role == "taught"]
 
     async def judge(self, pupil: Pupil, cycle: int, request: TrainRequest, checkpoint: Checkpoint) -> None:
         """Examine what was learned, and decide whether it was worth keeping."""
         candidate = replace(pupil.ref, checkpoint_path=request.folder_path, digest=checkpoint.digest)
-        check = await self._sit(pupil, candidate, "check", cycle, self._prepared.splits.items["check"])
+        check = await self._sittings.sit(pupil, candidate, "check", cycle, self._prepared.splits.items["check"])
         if not pupil.watched.answers:
-            pupil.watched = pupil.best_watched = await self._watch(pupil, pupil.ref, 0)
-        watched = await self._watch(pupil, candidate, cycle)
-        sample = self._sample(pupil, cycle, request.lessons)
+            pupil.watched = pupil.best_watched = await self._sittings.watch(pupil, pupil.ref, 0)
+        watched = await self._sittings.watch(pupil, candidate, cycle)
+        trained, sample = Sitting("trained", ()), self._sample(pupil, cycle, request.lessons)
+        if sample:
+            trained = await self._sittings.sit(pupil, candidate, "trained", cycle, sample)
         traces = renew(pupil.traces, pupil.check, check, cycle)
         evidence = Evidence(
             Compared(pupil.check, pupil.best, check), tuple(pupil.history), self._prober.believed(traces),
             watched=Compared(pupil.watched, pupil.best_watched, watched),
-            trained=await self._sit(pupil, candidate, "trained", cycle, sample) if sample else Sitting("trained", ()),
+            trained=trained,
             leaked=[it.item.question for it in request.lessons if it.item.fingerprint in self._not_taught],
             measures=checkpoint.measures,
         )  # fmt: skip
@@ -81,16 +83,6 @@ class Gate:
         self._prober.believe(pupil, cycle)
         pupil.history.append(mean_score(estimate([pupil.check]), self._taught))
         pupil.stop = decision.stop
-
-    async def _watch(self, pupil: Pupil, student: StudentRef, cycle: int) -> Sitting:
-        """Let a student answer what is watched of the whole exams; nothing where nothing is."""
-        suites = [suite for _, suite in self._prepared.suites if suite.watched]
-        if not suites:
-            return Sitting("watched", ())
-        request = watch(suites, student, self._prepared.config.exams.max_tokens)
-        return await self._steps.run(
-            Sitting, pupil.place, sit, request, name="examine", student=pupil.config.id, cycle=cycle
-        )
 
     async def _look_into(self, pupil: Pupil, cycle: int, lessons: tuple[Lesson, ...], decision: Decision) -> Decision:
         """Verify the lessons of a cycle once more, and strike out those that do not pass."""

@@ -8,16 +8,12 @@ from tft.curriculum import Decisions, believe, estimate, hear, mean_score, next_
 from tft.records import Beliefs
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from tft.curriculum import Traces
     from tft.preparation import Prepared
     from tft.pupil import Pupil
-    from tft.records import Item, Mastery, Sitting
+    from tft.records import Mastery
+    from tft.sittings import Sittings
     from tft.steps import Steps
-    from tft.student import StudentRef
-
-    Sit = Callable[[Pupil, StudentRef, str, int, tuple[Item, ...]], Awaitable[Sitting]]
 
 
 class Prober:
@@ -26,25 +22,25 @@ class Prober:
     Args:
         prepared: the campaign.
         steps: runs the stages.
-        sit: lets a student sit an exam.
+        sittings: lets students sit exams.
     """
 
-    def __init__(self, prepared: Prepared, steps: Steps, sit: Sit) -> None:
+    def __init__(self, prepared: Prepared, steps: Steps, sittings: Sittings) -> None:
         self._items = prepared.splits.items
         self._steps = steps
-        self._sit = sit
+        self._sittings = sittings
         self._decisions = Decisions.of(prepared.config)
         self._taught = [name for name, skill in prepared.skills.items() if skill.role == "taught"]
 
     async def probe(self, pupil: Pupil, cycle: int) -> None:
         """Find out what a student can do, before it is taught anything."""
         if cycle == 1:
-            pupil.check = pupil.best = await self._sit(pupil, pupil.ref, "check", 0, self._items["check"])
+            pupil.check = pupil.best = await self._sittings.sit(pupil, pupil.ref, "check", 0, self._items["check"])
             pupil.history.append(mean_score(estimate([pupil.check]), self._taught))
             pupil.traces = hear(pupil.traces, pupil.check, 0)
         probe, asked = self._items["probe"], 0
         while items := next_items(probe, pupil.traces, self._decisions):
-            pupil.traces = hear(pupil.traces, await self._sit(pupil, pupil.ref, "probe", cycle, items), cycle)
+            pupil.traces = hear(pupil.traces, await self._sittings.sit(pupil, pupil.ref, "probe", cycle, items), cycle)
             asked += len(items)
         self._note(pupil, "probe", cycle, asked, len(probe))
 

@@ -34,17 +34,16 @@ from tft.records import Lesson, Offered
 from tft.tutor.values import roles_that_show
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from tft.config.cards import GraderConfig
     from tft.preparation import Prepared
     from tft.pupil import Pupil
-    from tft.records import Item, Sitting, Syllabus
+    from tft.records import Syllabus
     from tft.shelf import Shelf
+    from tft.sittings import Sittings
     from tft.steps import Steps
     from tft.stock import Stock
-
-    Practise = Callable[[Pupil, int, str, tuple[Item, ...]], Awaitable[Sitting]]
 
 Result = TypeVar("Result")
 
@@ -63,7 +62,7 @@ class Teaching:
         steps: runs the stages.
         shelf: has the demonstrations.
         stock: has the lessons of files.
-        practise: lets a student answer items, and has them graded.
+        sittings: lets students answer items, and has them graded.
     """
 
     def __init__(
@@ -73,7 +72,7 @@ class Teaching:
         steps: Steps,
         shelf: Shelf,
         stock: Stock,
-        practise: Practise,
+        sittings: Sittings,
     ) -> None:
         self._prepared = prepared
         self._config = prepared.config
@@ -82,7 +81,7 @@ class Teaching:
         self._steps = steps
         self._shelf = shelf
         self._stock = stock
-        self._practise = practise
+        self._sittings = sittings
 
     async def gather(self, pupil: Pupil, syllabus: Syllabus) -> list[Lesson]:
         """Gather the lessons a syllabus asks for; what the budget does not reach is left out.
@@ -203,7 +202,7 @@ class Teaching:
     async def _criticise(self, pupil: Pupil, cycle: int, skill: str, count: int) -> list[Lesson]:
         """Let a student attempt questions that the curriculum draws, and the tutor criticise what went wrong."""
         drawn = self._draw(pupil, cycle, skill, _QUESTIONS * count, "critique")
-        attempts = await self._practise(pupil, cycle, skill, tuple(lesson.item for lesson in drawn))
+        attempts = await self._sittings.practise(pupil, cycle, skill, tuple(lesson.item for lesson in drawn))
         wrong, right = (
             tuple(it for it in attempts.answers if it.verdict.passed is passed)[:count] for passed in (False, True)
         )
