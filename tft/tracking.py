@@ -170,6 +170,8 @@ class MLflow:
     ) -> None:
         import os
 
+        # By itself it would count who uses it.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         import mlflow
 
         uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
