@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from tft.curriculum import estimate
 from tft.errors import Problem, UserError
 from tft.ledger import Ledger
-from tft.lessons.origins import Origins
 from tft.library import find_run, is_file
+from tft.origins import Origins
 from tft.records import Inherited, Item, Lesson, Sitting, Version, digest, load
 
 if TYPE_CHECKING:

@@ -59,8 +59,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ledger = Ledger(folder)
     skills = [{"name": it, "title": it, "role": "taught", "curriculum": "arithmetic", "examined_whole": False}
               for it in SKILLS]  # fmt: skip
-    ledger.set_fact("setting", {"campaign": "first", "config": config.model_dump(mode="json"), "skills": skills,
-                                "beside": str(beside)})  # fmt: skip
+    ledger.set_fact("setting", {
+        "campaign": "first", "config": config.model_dump(mode="json"), "skills": skills, "beside": str(beside),
+        "tutor": {"id": "abacus", "license": None}, "curriculum": {"name": "arithmetic", "license": None},
+    })  # fmt: skip
     ledger.set_fact("identity", {"contents": {}})
     ledger.set_fact("held_out", [])
     ledger.set_fact("taught_before", [])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tft.lessons.origins import Origins
+from tft.origins import Origins
 from tft.records import dump
 from tft.report import rows as rows_of
 from tft.report.markdown import render_markdown, render_model_card

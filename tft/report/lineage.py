@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from tft.lessons.origins import Origins
+from tft.origins import Origins
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,7 +11,7 @@ from tests.making import demonstration
 from tft.config.cards import GraderConfig
 from tft.ledger import Ledger, Step
 from tft.lessons import CurateRequest, curate
-from tft.lessons.origins import Origins
+from tft.origins import Origins
 from tft.records import Curated, Lesson, Lineage, Verdict, dump
 from tft.report.lineage import describe_lessons
 from tft.report.taught import read_taught
