@@ -120,7 +120,7 @@ def _compare(campaign: _Campaign, place: int) -> dict[str, Any]:
     return {
         "seed": campaign.seed, "student": student.id, "tokens": total, "trained_tokens": budget, "curve": curve,
         "reached": sorted((round(times * total), mean) for times, mean in reached.items()), "arms": arms,
-        "lessons": {name: len(it) for name, it in sets.items()}, "commit": commit(),
+        "lessons": {name: len(it) for name, it in sets.items()}, "questions": exam.questions, "commit": commit(),
         "self_correction": report["self_correction"], "calibration": report["calibration"],
     }  # fmt: skip
 
@@ -216,6 +216,11 @@ class _Exam:
         for skill in TAUGHT:
             if final[skill]["before"]["score"] >= KNOWN:
                 self._kept += draw_items(source, skill, KEPT, taught, f"{campaign.seed} kept")
+
+    @property
+    def questions(self) -> list[str]:
+        """Give the question of each GSM8K step; many are asked several times, and count once as evidence."""
+        return [it.question for it in self._steps]
 
     def taught(self, student: StudentRef) -> list[bool]:
         """Let a student answer the final exam of the five skills; give what is right."""
@@ -313,8 +318,9 @@ def _rows(found: dict[str, Any]) -> list[Row]:
     note = (f"{peer['mean']:.1%} → {ours['mean']:.1%} ({plain['mean']:.1%} where the tutor writes the questions), from "
             f"{arms['before']['mean']:.1%}; {found['trained_tokens']:,} answer tokens; {found['commit']}")  # fmt: skip
     rows = [_tokens(found, who), _row("L3", who, mean, low, high, mean >= 0.10, note)]
-    mean, low, high = paired_difference(peer["steps"], ours["steps"])
-    note = f"{_mean(peer['steps']):.1%} → {_mean(ours['steps']):.1%}, n = {len(ours['steps'])}"
+    mean, low, high = paired_difference(peer["steps"], ours["steps"], questions=found["questions"])
+    different = len(set(found["questions"]))
+    note = f"{_mean(peer['steps']):.1%} → {_mean(ours['steps']):.1%}, n = {len(ours['steps'])}, {different} questions"
     rows.append(_row("L4", who, mean, low, high, low > 0, note))
     changes = {skill: paired_difference(arms["before"]["kept"][skill], right) for skill, right in ours["kept"].items()}
     worst = min(changes, key=lambda it: changes[it][0])
