@@ -3,8 +3,8 @@
 Nothing right yet: it is shown how. Some right: it is shown more, the tutor criticises its own mistakes, and it learns
 from what it gets right itself. Often right: the tutor is spared, and it learns from itself alone, unless tokens are
 shared out by what they gain: what weaker skills leave of them then shows it more. Where the tutor's budget is spent,
-what was written for other students can still be shown. A user may pin one way for everything: feedback, preferences
-and practice are taken that way.
+what was written for other students can still be shown, and a student learns from whatever it gets right itself. A
+user may pin one way for everything: feedback, preferences and practice are taken that way.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def choose_methods(
         if tutor or not (config.methods in _ASKS_THE_TUTOR or (judged and config.methods == "preference")):
             kinds[config.methods] = (lessons, f"{_PINNED[config.methods]} pinned by tuition.methods")
     elif score < _OFTEN_RIGHT or (roll_backs and tutor):
-        some = score >= _SOME_RIGHT
+        # Without the tutor its own right answers are all there is, however few.
+        some = score >= _SOME_RIGHT or (not tutor and known is not None and known.right > 0)
         critiques = round(lessons * config.critiques) if some and tutor else 0
         safe = "taught in another way after a roll-back" if roll_backs else "not yet safe"
         shown = f"{safe}, so more worked answers" if some else "too little right to build on, so it is shown how"

@@ -162,7 +162,8 @@ def spent(config: TuitionConfig = CONFIG, **scores: int) -> Syllabus:
 
 
 def test_where_the_tutor_is_spent_all_that_was_shown_is_read_again() -> None:
-    assert kinds(spent(short=20), "short") == {"demonstration": 1000, "replay": 400}
+    assert kinds(spent(short=0), "short") == {"demonstration": 1000, "replay": 400}
+    assert kinds(spent(short=1), "short") == {"demonstration": 1000, "self_training": 1000, "replay": 400}
     assert kinds(spent(short=40), "short") == {"demonstration": 1000, "self_training": 1000, "replay": 400}
     assert kinds(spent(short=60), "short") == {"self_training": 800, "replay": 400}
     assert kinds(spent(short=60), "facts") == {"replay": round((800 + 400) / 3)}
