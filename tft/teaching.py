@@ -164,9 +164,11 @@ class Teaching:
         return await self._ask_tutor(pupil, cycle, "promise", promise_feedback, request)
 
     async def _train_itself(self, pupil: Pupil, cycle: int, skill: str, count: int) -> list[Lesson]:
-        """Let a student answer several times, and keep what is right."""
-        drawn = self._draw(pupil, cycle, skill, _QUESTIONS * count, "self_training")
-        return list((await self._contest(Offered, self_train, pupil, cycle, drawn, count)).lessons)
+        """Let a student answer several times, and keep what is right; without a tutor, until there is enough."""
+        alone = bool(self._shelf.limit)
+        drawn = self._draw(pupil, cycle, skill, _QUESTIONS * count if alone else count, "self_training")
+        wanted = count if alone else None
+        return list((await self._contest(Offered, self_train, pupil, cycle, drawn, wanted)).lessons)
 
     async def _pair(self, pupil: Pupil, cycle: int, _skill: str, lessons: Sequence[Lesson]) -> list[Lesson]:
         """Let a student answer several times, and the grader tell right from wrong."""

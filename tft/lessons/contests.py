@@ -41,7 +41,7 @@ class ContestRequest:
     max_tokens: int
     seed: int
     wanted: int | None = None
-    """Lessons after which no more questions are asked; None asks them all."""
+    """Lessons that a student is to have of its own answers; None asks every question, and takes what comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +64,24 @@ def contest(request: ContestRequest) -> Offered:
 
 
 def self_train(request: ContestRequest) -> Offered:
-    """Let a student answer questions several times, and keep a right answer to each, as many as are wanted.
+    """Let a student answer questions several times, and keep a right answer to each that it also gets wrong.
 
-    Questions that it also gets wrong come first; it is asked on until there are enough of these, or no question is
-    left. Then those that it always gets right fill up what is missing.
+    Where a number is wanted, it is asked on until there are so many, or no question is left; then those that it always
+    gets right fill up what is missing.
     """
     sometimes: list[Lesson] = []
     always: list[Lesson] = []
     rejections = []
     for lesson, right, wrong in _tell_apart(request):
         finished = [it for it in right if it.finished]
-        if not finished:
+        if not finished or (request.wanted is None and not wrong):
             rejections.append(_refuse("self_training", lesson, finished, wrong))
         else:
             (sometimes if wrong else always).append(_own_answer(lesson.item, finished[0].text, request.student))
         if len(sometimes) == request.wanted:
             break
-    wanted = len(request.lessons) if request.wanted is None else request.wanted
-    return Offered((*sometimes, *always[: wanted - len(sometimes)]), tuple(rejections), Usage())
+    missing = 0 if request.wanted is None else request.wanted - len(sometimes)
+    return Offered((*sometimes, *always[:missing]), tuple(rejections), Usage())
 
 
 def answer(request: ContestRequest) -> Contested:

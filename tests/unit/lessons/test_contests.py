@@ -31,30 +31,29 @@ def reasons(offered: Offered) -> set[str]:
     return {it.reason for it in offered.rejections}
 
 
-def test_a_student_teaches_itself_what_it_gets_right_and_first_what_it_also_gets_wrong(
-    request_: ContestRequest,
-) -> None:
-    offered, pairs = self_train(request_), contest(request_)
+def test_a_student_teaches_itself_what_it_gets_right_now_and_then(request_: ContestRequest) -> None:
+    offered = self_train(request_)
     grade = grade_attempts(GRADER)
-    sometimes = [it.item for it in pairs.lessons]
-    assert 4 <= len(sometimes) < 24
-    assert [it.item for it in offered.lessons[: len(sometimes)]] == sometimes
-    assert {it.item.skill for it in offered.lessons[len(sometimes) :]} >= {"add_1"}
+    assert 4 <= len(offered.lessons) < 24
+    assert {lesson.item.skill for lesson in offered.lessons} == {"sub_2"}
+    assert [it.item for it in offered.lessons] == [it.item for it in contest(request_).lessons]
     assert all(grade(lesson.item, lesson.answer, True).passed for lesson in offered.lessons)
     assert {lesson.lineage.source for lesson in offered.lessons} == {"student"}
-    assert reasons(offered) == {"all_wrong"}
+    assert reasons(offered) >= {"all_right", "all_wrong"}
     assert len(offered.lessons) + len(offered.rejections) == 48
     assert offered.usage == Usage()
     assert curate(CurateRequest(offered.lessons, GRADER, ())).rejections == ()
 
 
 def test_it_is_asked_until_it_has_what_is_wanted(request_: ContestRequest) -> None:
-    whole = self_train(request_).lessons
+    sometimes = self_train(request_).lessons
+    whole = self_train(replace(request_, wanted=100)).lessons
+    assert whole[: len(sometimes)] == sometimes
+    assert {it.item.skill for it in whole[len(sometimes) :]} >= {"add_1"}
     some = self_train(replace(request_, wanted=3))
     assert some.lessons == whole[:3]
     assert len(some.rejections) < 48 - len(whole)
     assert self_train(replace(request_, wanted=len(whole) - 1)).lessons == whole[:-1]
-    assert self_train(replace(request_, wanted=100)).lessons == whole
 
 
 def test_the_same_questions_make_pairs(request_: ContestRequest) -> None:
