@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import items
 
@@ -47,3 +48,14 @@ def repeated(marks: str, questions: str) -> Sitting:
     asked = [replace(it.attempt.item, question=name) for it, name in zip(sat.answers, questions, strict=True)]
     answers = [replace(it, attempt=replace(it.attempt, item=item)) for it, item in zip(sat.answers, asked, strict=True)]
     return replace(sat, answers=tuple(answers))
+
+
+def setting(campaign: str, **tutor: Any) -> dict[str, Any]:
+    """Make what a run writes down of its campaign: one student, one skill, no whole exam."""
+    return {
+        "campaign": campaign, "seed": 7,
+        "tutor": {"id": "abacus", "license": "MIT", "fingerprint": "f", "description": "d", **tutor},
+        "curriculum": {"name": "arithmetic", "license": "MIT", "digest": "d", "description": "d"}, "suites": [],
+        "skills": [{"name": "add", "title": "adding", "role": "taught"}], "environment": {},
+        "config": {"students": [{"id": "ada", "model": "novice", "adapter": {"type": "full"}}]},
+    }  # fmt: skip

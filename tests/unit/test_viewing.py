@@ -11,20 +11,14 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.making import sitting
+from tests.making import setting, sitting
 from tft.errors import PrerequisiteError
 from tft.holding import hold
 from tft.ledger import Ledger, Step
 from tft.records import dump
 from tft.viewing import Viewer
 
-SETTING = {
-    "campaign": "watched", "seed": 7,
-    "tutor": {"id": "abacus", "license": "MIT", "fingerprint": "f", "description": "d"},
-    "curriculum": {"name": "arithmetic", "license": "MIT", "digest": "d", "description": "d"}, "suites": [],
-    "skills": [{"name": "add", "title": "adding", "role": "taught"}], "environment": {},
-    "config": {"students": [{"id": "ada", "model": "novice", "adapter": {"type": "full"}}]},
-}  # fmt: skip
+SETTING = setting("watched")
 
 
 @pytest.fixture

@@ -3,22 +3,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.making import sitting
+from tests.making import setting, sitting
 from tft.ledger import Ledger, Step
 from tft.records import Offered, Usage, dump
 from tft.report import build_report
 
-SETTING: dict[str, Any] = {
-    "campaign": "counted", "seed": 7,
-    "tutor": {"id": "abacus", "license": "MIT", "fingerprint": "f", "description": "d", "price": None},
-    "curriculum": {"name": "arithmetic", "license": "MIT", "digest": "d", "description": "d"}, "suites": [],
-    "skills": [{"name": "add", "title": "adding", "role": "taught"}], "environment": {},
-    "config": {"students": [{"id": "ada", "model": "novice", "adapter": {"type": "full"}}]},
-}  # fmt: skip
+SETTING = setting("counted", price=None)
 
 
 @pytest.fixture
