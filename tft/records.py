@@ -218,6 +218,8 @@ class Offered:
     lessons: tuple[Lesson, ...]
     rejections: tuple[Rejection, ...]
     usage: Usage
+    cut: bool = False
+    """Whether fewer were asked for than were wanted, because the budget does not reach further."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,9 @@ class Shelf:
         if offered.lessons:
             row.price = offered.usage.total / len(offered.lessons)
             row.usual = row.price if self._only_draws or not request.drawn else row.usual
+        if offered.cut:
+            # Few lessons say nothing about the skill then.
+            return
         new = len(offered.lessons) / LESSONS_A_BATCH
         if self._may_draw and not row.drawn:
             row.drawn = new < _REPEATS or self._is_scarce([row.usual])

@@ -23,8 +23,9 @@ SKILLS = {"add_2": SkillCard(title="add", levels=2), "sub_2": SkillCard(title="s
 class FakeSteps:
     """Batches that are as long as they are told to be, 10 tokens a lesson."""
 
-    def __init__(self, *sizes: int) -> None:
+    def __init__(self, *sizes: int, cut: int = 0) -> None:
         self._sizes = list(sizes)
+        self._cut = cut
         self.asked: list[DemonstrationRequest] = []
 
     async def run(
@@ -38,7 +39,8 @@ class FakeSteps:
         self.asked.append(request)
         sign = {"add_2": "+", "sub_2": "-"}[request.skill]
         lessons = tuple(demonstration(f"{10_000 + first + number}{sign}1") for number in range(size))
-        return Offered(lessons, (), Usage(prompt=4 * size, completion=6 * size, requests=size))
+        return Offered(lessons, (), Usage(prompt=4 * size, completion=6 * size, requests=size),
+                       len(self.asked) <= self._cut)  # fmt: skip
 
 
 def make(
@@ -189,6 +191,13 @@ def test_a_batch_with_next_to_nothing_new_exhausts_the_skill() -> None:
     assert take(shelf, 105, 10) == whole[:10]
     assert take(shelf, 1000, 500) == [whole[(1000 + place) % 105] for place in range(105)]
     assert len(steps.asked) == 2
+
+
+@pytest.mark.parametrize("methods", ["auto", "demonstration"])
+def test_a_batch_that_the_budget_cut_says_nothing_about_the_skill(methods: str) -> None:
+    steps = FakeSteps(5, 3, cut=2)
+    assert len(take(make(steps, methods=methods), 0, 9)) == 9
+    assert [request.drawn for request in steps.asked] == [False] * 3
 
 
 def test_a_skill_without_any_lesson_gives_none() -> None:

@@ -33,10 +33,10 @@ class CritiqueRequest:
 
 
 def criticise(request: CritiqueRequest) -> Offered:
-    """Let the tutor criticise wrong attempts, and confirm right ones.
+    """Let the tutor criticise wrong attempts, as far as the allowance reaches, and confirm right ones.
 
     Raises:
-        BudgetError: if the allowance may not suffice.
+        BudgetError: if it does not suffice for one.
     """
     tutor = open_tutor(request.tutor)
     wrong: list[Answered] = []
@@ -49,12 +49,13 @@ def criticise(request: CritiqueRequest) -> Offered:
         else:
             rejections.append(Rejection("critique", attempt.item.skill, "attempt_unreadable", attempt.text))
     asked = [_values(it, request.marker) for it in wrong]
+    asked = asked[: max(1, tutor.reach("critic", asked, request.allowance))]
     answers = tutor.ask("critic", asked, 0, request.allowance)
     lessons = [
         _confirm(answered, tutor.render("critic", _values(answered, request.marker)), tutor) for answered in right
     ]
     for answered, values, fields, text, reason in zip(
-        wrong, asked, answers.fields, answers.texts, answers.reasons, strict=True
+        wrong[: len(asked)], asked, answers.fields, answers.texts, answers.reasons, strict=True
     ):
         if fields is None:
             rejections.append(Rejection("critique", answered.attempt.item.skill, reason, text))

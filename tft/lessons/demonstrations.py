@@ -8,7 +8,7 @@ students who need the same skill read the same lessons, and the tutor is asked o
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tft.config.cards import Role
 
 _DRAWS = 500
+_FEWEST = 16
+"""Items that a batch has at least which is cut to what the budget reaches for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,40 +59,63 @@ def demonstrate(request: DemonstrationRequest) -> Offered:
     """Let the tutor write items, unless they are to be drawn, and work them.
 
     Questions that are unreadable, off the skill, held out, or on the shelf already are dropped before anybody
-    pays for their answers.
+    pays for their answers. A batch that the allowance may not suffice for is cut to what it does suffice for.
 
     Raises:
-        BudgetError: if the allowance may not suffice; what was asked until then is in the cache.
+        BudgetError: if that is next to nothing; nothing was asked.
     """
     tutor = open_tutor(request.tutor)
     seed = make_seed([request.seed, request.skill, request.number])
-    items, rejections, usage, calls = _draw(request, seed) if request.drawn else _write(tutor, request, seed)
-    left = request.allowance.after(usage)
-    asked = [{"question": it.question, "title": request.title, "marker": request.marker} for it in items]
+    asked_for = _draw(request, seed) if request.drawn else _write(tutor, request, seed)
+    left = request.allowance.after(asked_for.usage)
+    wanted = [{"question": it.question, "title": request.title, "marker": request.marker} for it in asked_for.items]
+    # Who has paid for the questions takes what answers there are.
+    fewest = _FEWEST if request.drawn else 0
+    asked = _affordable(tutor, "demonstrator", wanted, left, fewest)
+    items, rejections = asked_for.items[: len(asked)], asked_for.rejections
     worked = tutor.ask("demonstrator", asked, 0, left)
     lessons = []
     for item, fields, text, reason in zip(items, worked.fields, worked.texts, worked.reasons, strict=True):
         if fields is None:
             rejections.append(Rejection("demonstration", request.skill, reason, f"{item.question} → {text}"))
         else:
-            lessons.append(_lesson(item, fields["work"], tutor, (*calls, worked.key)))
-    return Offered(tuple(lessons), tuple(rejections), usage + worked.usage)
+            lessons.append(_lesson(item, fields["work"], tutor, (*asked_for.calls, worked.key)))
+    cut = asked_for.cut or len(asked) < len(wanted)
+    return Offered(tuple(lessons), tuple(rejections), asked_for.usage + worked.usage, cut)
 
 
-def _draw(request: DemonstrationRequest, seed: int) -> tuple[list[Item], list[Rejection], Usage, tuple[str, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Questions:
+    """What the tutor is to answer, and what it was paid for the asking."""
+
+    items: list[Item]
+    rejections: list[Rejection] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    calls: tuple[str, ...] = ()
+    cut: bool = False
+
+
+def _draw(request: DemonstrationRequest, seed: int) -> _Questions:
     """Let the curriculum draw items; fewer where there are no more."""
     source, held_out = load_items(Path(request.items_path)), frozenset(request.held_out)
-    items = draw_items(source, request.skill, request.size, held_out, str(seed), frozenset(request.known))
-    return items, [], Usage(), ()
+    return _Questions(draw_items(source, request.skill, request.size, held_out, str(seed), frozenset(request.known)))
 
 
-def _write(
-    tutor: Tutor, request: DemonstrationRequest, seed: int
-) -> tuple[list[Item], list[Rejection], Usage, tuple[str, ...]]:
-    """Let the tutor write items, and keep those that can be used."""
-    written = tutor.ask("author", _orders(request, random.Random(seed)), seed, request.allowance)
+def _write(tutor: Tutor, request: DemonstrationRequest, seed: int) -> _Questions:
+    """Let the tutor write items, and keep those that can be used; half of what is left is for their answers."""
+    wanted = _orders(request, random.Random(seed))
+    orders = _affordable(tutor, "author", wanted, request.allowance.half(), _FEWEST)
+    written = tutor.ask("author", orders, seed, request.allowance)
     items, rejections = _read_items(written, request)
-    return items, rejections, written.usage, (written.key,)
+    return _Questions(items, rejections, written.usage, (written.key,), len(orders) < len(wanted))
+
+
+def _affordable(
+    tutor: Tutor, role: Role, wanted: list[dict[str, Any]], allowance: Allowance, fewest: int
+) -> list[dict[str, Any]]:
+    """Give the requests that can be paid for; all of them, for the tutor to refuse, where those are too few."""
+    reach = tutor.reach(role, wanted, allowance)
+    return wanted if reach < min(fewest, len(wanted)) else wanted[:reach]
 
 
 def _orders(request: DemonstrationRequest, rng: random.Random) -> list[dict[str, Any]]:

@@ -53,6 +53,15 @@ class Allowance:
             else self.money - cost_of(used.prompt, used.completion + used.scored, self.price),
         )
 
+    def half(self) -> Allowance:
+        """Give half of it."""
+        return replace(
+            self,
+            tokens=None if self.tokens is None else self.tokens // 2,
+            requests=None if self.requests is None else self.requests // 2,
+            money=None if self.money is None else self.money / 2,
+        )
+
 
 NO_LIMIT = Allowance()
 

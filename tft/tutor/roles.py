@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import accumulate, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,6 +175,13 @@ class Tutor:
 
     def _refusal(self, prompts: Sequence[Sequence[Message]], sampling: Sampling, allowance: Allowance) -> str | None:
         return allowance.refusal(sum(self.engine.count(prompts)), len(prompts) * sampling.max_tokens, len(prompts))
+
+    def reach(self, role: Role, requests: Sequence[Mapping[str, Any]], allowance: Allowance) -> int:
+        """Say how many requests, from the first, can be paid for however long their answers are."""
+        longest = self.card.roles[role].max_tokens
+        sums = accumulate(self.engine.count([self.conversation(role, values) for values in requests]))
+        affordable = (allowance.refusal(prompt, n * longest, n) is None for n, prompt in enumerate(sums, start=1))
+        return sum(takewhile(bool, affordable))
 
     def score(self, questions: Sequence[str], answers: Sequence[str]) -> tuple[list[tuple[float, ...]], Usage]:
         """Score answers token by token, in nats, as the tutor would have given them to a plain question."""

@@ -109,8 +109,39 @@ def test_a_batch_that_might_cost_too_much_is_not_asked(script: Scripted) -> None
     assert script.asked == []
 
 
+def test_a_batch_is_cut_to_what_can_be_paid_for(script: Scripted) -> None:
+    whole = replace(request(32), drawn=True)
+    with pytest.raises(BudgetError, match="32 requests are to be made, 15 are left"):
+        demonstrate(replace(whole, allowance=Allowance(requests=15)))
+    assert script.asked == []
+    script.calls = [["7+8=15 2+5+1=8 #85"] * 16, ["7+8=15 2+5+1=8 #85"] * 32]
+    cut = demonstrate(replace(whole, allowance=Allowance(requests=16)))
+    assert (len(cut.lessons), cut.usage.requests, cut.cut) == (16, 16, True)
+    assert not demonstrate(replace(whole, allowance=Allowance(requests=32))).cut
+    assert [lesson.item.question for lesson in cut.lessons] == script.asked[0] == script.asked[1][:16]
+
+
+@pytest.mark.parametrize(("size", "left", "written", "worked"), [(32, 40, 20, 20), (12, 20, 12, 8)])
+def test_half_of_what_is_left_is_kept_for_answers(
+    size: int, left: int, written: int, worked: int, script: Scripted
+) -> None:
+    script.calls = [[f"{number}+58" for number in range(20, 20 + written)], ["7+8=15 2+5+1=8 #85"] * worked]
+    offered = demonstrate(request(size, allowance=Allowance(requests=left)))
+    assert [len(asked) for asked in script.asked] == [written, worked]
+    assert (len(offered.lessons), offered.usage.requests, offered.cut) == (worked, written + worked, True)
+
+
 def wrong(question: str, text: str, *, finished: bool = True) -> Answered:
     return Answered(Attempt(make_item(question), text, len(text), 0.5, finished), Verdict(0.0, "differs", "numeric"))
+
+
+def test_critiques_go_as_far_as_can_be_paid_for(script: Scripted) -> None:
+    answered = tuple(wrong(f"{number}+58", "7+8=15 2+5=7 #75") for number in (25, 26, 27))
+    script.calls = [["step 2 carry: 7+8=15 2+5+1=8 #85"] * 2]
+    offered = criticise(CritiqueRequest(REF, answered, 60, "#", Allowance(requests=2)))
+    assert [it.item.question for it in offered.lessons] == ["25+58", "26+58"]
+    with pytest.raises(BudgetError, match="0 are left"):
+        criticise(CritiqueRequest(REF, answered, 60, "#", Allowance(requests=0)))
 
 
 def test_a_critique_teaches_the_better_answer_and_how_to_find_the_mistake(script: Scripted) -> None:

@@ -34,3 +34,8 @@ def test_what_is_left_is_the_limit_without_what_was_used(prompt: int, completion
     assert (left.tokens, left.requests) == (10 - prompt - completion, 10 - requests)
     assert left.money == pytest.approx(10 - cost_of(prompt, completion, PRICE))
     assert Allowance().after(used) == Allowance()
+
+
+def test_half_an_allowance_is_half_of_every_limit() -> None:
+    assert Allowance(101, 7, 3.0, PRICE).half() == Allowance(50, 3, 1.5, PRICE)
+    assert Allowance().half() == Allowance()

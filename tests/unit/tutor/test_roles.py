@@ -182,6 +182,11 @@ def test_a_call_that_may_cost_more_than_is_left_is_not_made(make: Make) -> None:
     assert len(make(parrot).ask("demonstrator", asked, allowance=Allowance(75)).texts) == 3
 
 
+@pytest.mark.parametrize(("tokens", "reach"), [(0, 0), (24, 0), (25, 1), (74, 2), (75, 3), (999, 3), (None, 3)])
+def test_a_tutor_says_how_far_an_allowance_reaches(tokens: int | None, reach: int, make: Make) -> None:
+    assert make(Parrot()).reach("demonstrator", [{"question": "27+58"}] * 3, Allowance(tokens)) == reach
+
+
 def test_a_cached_answer_does_not_stretch_a_budget(make: Make) -> None:
     asked = [{"question": "27+58"}] * 3
     make(Parrot()).ask("demonstrator", asked, allowance=Allowance(75))
