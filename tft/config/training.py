@@ -304,6 +304,9 @@ class TrainingConfig(Frozen):
 
     epochs: Annotated[int, Field(ge=1)] = 4
     """Passes over the lessons of a cycle."""
+    min_steps: Annotated[int, Field(ge=1)] | None = None
+    """Optimiser steps of a cycle at least: few lessons are read in more passes than ``epochs`` says, until so many are
+    made. Not where an objective has ``epochs`` of its own, or the student writes the answers; None means no least."""
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Rows an optimiser step; pairs count twice."""
     optimizer: Optimizer = AdamWConfig()

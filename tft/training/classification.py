@@ -36,7 +36,7 @@ class Classification:
     modules: tuple[torch.nn.Module, ...] = ()
 
     def __init__(self, config: ClassificationConfig, setting: Setting) -> None:
-        self._epochs = config.epochs or setting.training.epochs
+        self._epochs = config.epochs
         self._setting = setting
 
     def units(self, lessons: Sequence[Lesson], rng: random.Random) -> list[list[Labelled]]:
@@ -60,7 +60,7 @@ class Classification:
             )
         ]
         size = self._setting.training.batch_size
-        return batches(rows, size, rng, self._epochs)
+        return batches(rows, size, rng, self._setting.passes(self._epochs, len(rows), size))
 
     def steps(self, unit: list[Labelled]) -> Iterator[Step]:
         """Make one step of a batch."""

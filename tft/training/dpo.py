@@ -68,8 +68,8 @@ class DPO:
         rows = [Compared(row.tokens, row.start, row.skill, it) for row, it in zip(flat, said, strict=True)]
         pairs = list(zip(rows[::2], rows[1::2], strict=True))
         size = max(1, self._setting.training.batch_size // 2)
-        epochs = self._config.epochs or self._setting.training.epochs
-        return batches_of(pairs, size, rng, lambda it: len(it[0].tokens), epochs)
+        passes = self._setting.passes(self._config.epochs, len(pairs), size)
+        return batches_of(pairs, size, rng, lambda it: len(it[0].tokens), passes)
 
     def steps(self, unit: list[tuple[Compared, Compared]]) -> Iterator[Step]:
         """Make one step of a batch of pairs."""

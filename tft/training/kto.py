@@ -60,8 +60,7 @@ class KTO:
             Marked(row.tokens, row.start, row.skill, right, own, other, theirs)
             for (row, right), own, other, theirs in zip(answers, said, moved, said_moved, strict=True)
         ]
-        epochs = self._config.epochs or self._setting.training.epochs
-        return batches(marked, size, rng, epochs)
+        return batches(marked, size, rng, self._setting.passes(self._config.epochs, len(marked), size))
 
     def steps(self, unit: list[Marked]) -> Iterator[Step]:
         """Estimate z on the whole batch, and make one step of it."""

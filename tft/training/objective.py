@@ -6,6 +6,7 @@ is the shortest example, ``grpo.py`` one whose student writes.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -70,6 +71,19 @@ class Setting:
     """How often the student has answered each lesson."""
     workers: Workers = ALONE
     """Those who train it together."""
+
+    def passes(self, own: int | None, members: int, size: int) -> int:
+        """Say how often lessons are read.
+
+        Args:
+            own: passes that the objective asks for itself; None leaves it to the training.
+            members: rows or pairs there are.
+            size: of them a step.
+        """
+        if own is not None or members == 0:
+            return own or 1
+        steps = math.ceil(members / size)
+        return max(self.training.epochs, math.ceil((self.training.min_steps or 0) / steps))
 
     def note(self, name: str, value: float) -> None:
         """Tell a measure of a step."""

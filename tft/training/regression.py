@@ -39,7 +39,7 @@ class Regression:
     modules: tuple[torch.nn.Module, ...] = ()
 
     def __init__(self, config: RegressionConfig, setting: Setting) -> None:
-        self._epochs = config.epochs or setting.training.epochs
+        self._epochs = config.epochs
         self._setting = setting
 
     def units(self, lessons: Sequence[Lesson], rng: random.Random) -> list[list[Numbered]]:
@@ -56,7 +56,7 @@ class Regression:
             for it, tokens in zip(lessons, encoded, strict=True)
         ]
         size = self._setting.training.batch_size
-        return batches(rows, size, rng, self._epochs)
+        return batches(rows, size, rng, self._setting.passes(self._epochs, len(rows), size))
 
     def steps(self, unit: list[Numbered]) -> Iterator[Step]:
         """Make one step of a batch."""

@@ -43,8 +43,8 @@ class Reward:
         worse = self._rows(lessons, [str(it.rejected) for it in lessons])
         pairs = list(zip(better, worse, strict=True))
         size = max(1, self._setting.training.batch_size // 2)
-        epochs = self._config.epochs or self._setting.training.epochs
-        return batches_of(pairs, size, rng, lambda it: len(it[0].tokens), epochs)
+        passes = self._setting.passes(self._config.epochs, len(pairs), size)
+        return batches_of(pairs, size, rng, lambda it: len(it[0].tokens), passes)
 
     def _rows(self, lessons: Sequence[Lesson], answers: Sequence[str]) -> list[Row]:
         finished = [answer not in lesson.cut_off for lesson, answer in zip(lessons, answers, strict=True)]

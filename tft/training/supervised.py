@@ -25,14 +25,14 @@ class Supervised:
     modules: tuple[torch.nn.Module, ...] = ()
 
     def __init__(self, config: SupervisedConfig, setting: Setting) -> None:
-        self._epochs = config.epochs or setting.training.epochs
+        self._epochs = config.epochs
         self._setting = setting
 
     def units(self, lessons: Sequence[Lesson], rng: random.Random) -> list[list[Row]]:
         """Cut lessons into batches of like length, anew for each pass."""
         rows = encode(lessons, self._setting.learner.tokenizer)
         size = self._setting.training.batch_size
-        return batches(rows, size, rng, self._epochs)
+        return batches(rows, size, rng, self._setting.passes(self._epochs, len(rows), size))
 
     def steps(self, unit: list[Row]) -> Iterator[Step]:
         """Make one step of a batch."""

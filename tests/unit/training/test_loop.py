@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peft import PeftModel
 
+from tests.learning import setting
 from tests.making import demonstration
 from tft.config.adapters import FullAdapter, LoraAdapter
 from tft.config.training import TrainingConfig
@@ -106,6 +107,25 @@ def test_the_loss_falls_on_a_handful_of_lessons(
     assert checkpoint.trained_tokens_by_skill == {"sub_2": 6 * tokens}
     assert checkpoint.trainable_share is not None
     assert checkpoint.trainable_share == 1.0 if adapter.type == "full" else checkpoint.trainable_share < 0.1
+
+
+@pytest.mark.parametrize(("changes", "own", "passes"), [
+    ({}, None, 4), ({"min_steps": 12}, None, 4), ({"min_steps": 13}, None, 5), ({"min_steps": 100}, None, 34),
+    ({"min_steps": 100}, 2, 2), ({"epochs": 1, "min_steps": 1}, None, 1),
+])  # fmt: skip
+def test_few_lessons_are_read_until_enough_steps_are_made(
+    changes: dict[str, int], own: int | None, passes: int
+) -> None:
+    told = replace(setting(), training=TrainingConfig.model_validate(changes))
+    # Three steps a pass: 8, 8 and 4 lessons.
+    assert told.passes(own, 20, 8) == passes
+    assert told.passes(own, 0, 8) in (1, own)
+
+
+def test_a_cycle_has_the_steps_that_were_asked_for(ada: StudentRef, tmp_path: Path) -> None:
+    asked = request(ada, tmp_path / "cycle-1")
+    short = replace(asked, config=asked.config.model_copy(update={"epochs": 1, "min_steps": 7}))
+    assert train(short).steps == 9
 
 
 @pytest.mark.parametrize("adapter", [FullAdapter(), LORA])
