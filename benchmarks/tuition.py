@@ -5,17 +5,16 @@
 Same tutor, same students. For each seed `configs/thrifty.yaml` runs as it ships (in one process), and each of its two
 students is taught by the peer: the tutor shows every one of the five skills equally often, and TRL trains on that for
 exactly as many answer tokens as the campaign trained that student on. *tuned* takes questions drawn from the
-curriculum, so that the tutor is paid for answers alone, as the campaign does; *plain*, on the first seed, lets the
-tutor write the questions too. Rate, batch, optimiser and warm-up are those of the campaign.
+curriculum, so that the tutor is paid for answers alone, as the campaign does. Rate, batch, optimiser and warm-up are
+those of the campaign. A peer has as many tutor tokens as the campaign had. On the first seed there are two more:
+*plain*, where the tutor writes the questions too, and the tuned one with three times the tokens where the campaign
+reached 90 % and it did not. Held out for all: the final exam, the GSM8K steps of `TFT_DATA`, and 2,000 questions a
+skill that a student knew before and that nobody taught it.
 
-A peer has as many tutor tokens as the campaign had; the tuned one is given three times as many as well where the
-campaign reached 90 % and it did not. Held out for all: the final exam, the GSM8K steps of `TFT_DATA`, and 2,000
-questions a skill that a student knew before and that nobody taught it.
-
-One student of each seed comes first, in turn, then the others. Those that stand in `benchmarks/results/tuition.json`,
-each with its commit, or lie finished below `runs/tuition` are not done again, unless `fresh` is said; with `finished`
-nothing is run. A student takes a quarter of an hour on one core, the campaign of a seed ten minutes; a number takes as
-many seeds.
+One student of each seed comes first, in turn, then the others, then what the first seed has more. Those that stand in
+`benchmarks/results/tuition.json`, each with its commit, or lie finished below `runs/tuition` are not done again, unless
+`fresh` is said; with `finished` nothing is run. A student takes ten minutes on one core, as does the campaign of a
+seed; a number takes as many seeds.
 """
 
 from __future__ import annotations
@@ -73,27 +72,55 @@ def run(options: list[str]) -> list[Row]:
         shutil.rmtree(PLACE, ignore_errors=True)
     known = [] if "fresh" in options else read_rows("tuition")
     seeds = SEEDS[: next((int(it) for it in options if it.isdigit()), len(SEEDS))]
+    every = [(STUDENTS[(number + turn) % 2], seed) for turn in range(2) for number, seed in enumerate(seeds)]
+    stands = {(name, seed): [row for row in known if row.id.endswith(f"-{seed}-{name}")] for name, seed in every}
+    if "finished" not in options:
+        for student, seed in every:
+            if not stands[student, seed]:
+                measure(seed, student)
+        for student in STUDENTS:
+            if _told(SEEDS[0], student).exists():
+                measure_more(student)
     rows: list[Row] = []
-    for turn in range(len(STUDENTS)):
-        for number, seed in enumerate(seeds):
-            student = STUDENTS[(number + turn) % len(STUDENTS)]
-            told = _told(seed, student)
-            found = [] if told.exists() else [row for row in known if row.id.endswith(f"-{seed}-{student}")]
-            if not found and (told.exists() or "finished" not in options):
-                found = _rows(measure(seed, student))
-            rows += found
+    for student, seed in sorted(every):
+        told = _told(seed, student)
+        rows += _rows(json.loads(told.read_text())) if told.exists() else stands[student, seed]
     return [*_summary(rows), *rows]
 
 
-def measure(seed: int, student: str) -> dict[str, Any]:
-    """Give what one student of one seed learned, from whom, and what it cost."""
+def measure(seed: int, student: str) -> None:
+    """See what one student of one seed learned, from whom, and what it cost."""
     told = _told(seed, student)
     if not told.exists():
         told.parent.mkdir(parents=True, exist_ok=True)
-        told.write_text(json.dumps(_compare(_Campaign(seed), STUDENTS.index(student)), indent=1))
+        _write(told, _compare(_Campaign(seed), STUDENTS.index(student)))
+
+
+def measure_more(student: str) -> None:
+    """See what the tutor's own questions, and three times the tokens, are good for on the first seed."""
+    told = _told(SEEDS[0], student)
     found: dict[str, Any] = json.loads(told.read_text())
-    print(seed, student, {name: round(it["mean"], 3) for name, it in found["arms"].items()}, flush=True)
-    return found
+    campaign, place, total = _Campaign(SEEDS[0]), STUDENTS.index(student), found["tokens"]
+    exam = _Exam(campaign, campaign.prepared.students[place], [])
+
+    def teach(name: str, lessons: list[Lesson]) -> float:
+        learned = _train_with_trl(campaign, place, lessons, found["trained_tokens"], name)
+        return _mean(exam.taught(learned))
+
+    if "plain" not in found:
+        found["plain"] = teach("plain-1", campaign.demonstrations(total))
+        _write(told, found)
+    best = max((mean for _, mean in found["curve"]), default=0.0)
+    if len(found["reached"]) == 1 and found["reached"][0][1] < ENOUGH <= best:
+        tokens = round(MOST * total)
+        found["reached"].append((tokens, teach(f"tuned-{MOST:g}", campaign.demonstrations(tokens, drawn=True))))
+        _write(told, found)
+
+
+def _write(told: Path, found: dict[str, Any]) -> None:
+    told.write_text(json.dumps(found, indent=1))
+    print(found["seed"], found["student"], {name: round(it["mean"], 3) for name, it in found["arms"].items()},
+          found.get("plain"), found["reached"], flush=True)  # fmt: skip
 
 
 def _told(seed: int, student: str) -> Path:
@@ -106,26 +133,21 @@ def _compare(campaign: _Campaign, place: int) -> dict[str, Any]:
     stages = [(tokens, replace(student, checkpoint_path=it.path, digest=it.digest))
               for tokens, it in campaign.promoted(student.id)]  # fmt: skip
     learned = stages[-1][1] if stages else student
-    sets = {"tuned-1": campaign.demonstrations(total, drawn=True)}
-    if campaign.seed == SEEDS[0]:
-        sets["plain-1"] = campaign.demonstrations(total)
-    exam = _Exam(campaign, student, list(sets.values()))
-    arms = {"before": exam.sit(student), "campaign": exam.sit(learned)}
-    curve = [(tokens, _mean(exam.taught(it))) for tokens, it in stages]
-    report = campaign.told(student.id)
+    lessons = campaign.demonstrations(total, drawn=True)
+    exam = _Exam(campaign, student, lessons)
     # Of checkpoints that were refused, too.
+    report = campaign.told(student.id)
     budget = report["trained_tokens"]
-    for name, lessons in sets.items():
-        arms[name] = exam.sit(_train_with_trl(campaign, place, lessons, budget, name))
-    reached = {1.0: arms["tuned-1"]["mean"]}
-    if reached[1.0] < ENOUGH <= max((mean for _, mean in curve), default=0.0):
-        lessons = campaign.demonstrations(round(MOST * total), drawn=True)
-        taught = _train_with_trl(campaign, place, lessons, budget, f"tuned-{MOST:g}")
-        reached[MOST] = _mean(exam.taught(taught))
+    arms = {
+        "before": exam.sit(student),
+        "campaign": exam.sit(learned),
+        "tuned-1": exam.sit(_train_with_trl(campaign, place, lessons, budget, "tuned-1")),
+    }
+    curve = [(tokens, _mean(exam.taught(it))) for tokens, it in stages]
     return {
         "seed": campaign.seed, "student": student.id, "tokens": total, "trained_tokens": budget, "curve": curve,
-        "reached": sorted((round(times * total), mean) for times, mean in reached.items()), "arms": arms,
-        "lessons": {name: len(it) for name, it in sets.items()}, "questions": exam.questions, "commit": commit(),
+        "reached": [(total, arms["tuned-1"]["mean"])], "arms": arms, "lessons": len(lessons),
+        "questions": exam.questions, "commit": commit(),
         "self_correction": report["self_correction"], "calibration": report["calibration"],
     }  # fmt: skip
 
@@ -204,7 +226,7 @@ class _Campaign:
 class _Exam:
     """What a student sits whom anybody taught: the same questions for all."""
 
-    def __init__(self, campaign: _Campaign, student: StudentRef, sets: Sequence[Sequence[Lesson]]) -> None:
+    def __init__(self, campaign: _Campaign, student: StudentRef, lessons: Sequence[Lesson]) -> None:
         prepared = campaign.prepared
         self._config = prepared.config
         self._grader = prepared.curriculum.grader
@@ -214,7 +236,7 @@ class _Exam:
         if not self._steps:
             raise SystemExit(f"{SUITE} was not found: set TFT_DATA to the folder that holds gsm8k/test.jsonl")
         final = campaign.told(student.id)["skills"]
-        taught = campaign.read(student.id) | {it.item.fingerprint for lessons in sets for it in lessons}
+        taught = campaign.read(student.id) | {it.item.fingerprint for it in lessons}
         source = load_items(Path(prepared.items_path))
         tables = [it for it in prepared.splits.items["final"] if it.skill in prepared.splits.examined_whole]
         self._kept: list[Item] = [it for it in tables if final[it.skill]["before"]["score"] >= KNOWN]
@@ -319,7 +341,7 @@ def _rows(found: dict[str, Any]) -> list[Row]:
     """Say how one student fares by every target."""
     who, arms = f"{found['seed']}-{found['student']}", found["arms"]
     ours, peer = arms["campaign"], arms["tuned-1"]
-    plain = f" ({arms['plain-1']['mean']:.1%} where the tutor writes the questions)" if "plain-1" in arms else ""
+    plain = f" ({found['plain']:.1%} where the tutor writes the questions)" if "plain" in found else ""
     mean, low, high = paired_difference(peer["taught"], ours["taught"])
     note = (f"{peer['mean']:.1%} → {ours['mean']:.1%}{plain}, from {arms['before']['mean']:.1%}; "
             f"{found['trained_tokens']:,} answer tokens; {found['commit']}")  # fmt: skip
