@@ -59,7 +59,7 @@ class Campaign:
         self._teaching = Teaching(prepared, self._held_out, steps, self._shelf, self._stock, self._sittings)
         self._planner: Planner = plugins.load("tft.planners", self._config.tuition.planner)
         self._prober = Prober(prepared, steps, self._sittings)
-        self._gate = Gate(prepared, self._held_out, steps, self._sittings, self._prober)
+        self._gate = Gate(prepared, self._held_out, steps, self._sittings, self._prober, self._shelf)
         self._tutor_for_students = steps.reach(prepared.tutor)
         self._taught = [name for name, skill in prepared.skills.items() if skill.role == "taught"]
         self.pupils = [Pupil(config, ref) for config, ref in zip(self._config.students, prepared.students, strict=True)]
@@ -111,6 +111,8 @@ class Campaign:
                     learning.create_task(self._learn(cycle, [(pupil, request)]))
             for group in seat(waiting):
                 learning.create_task(self._learn(cycle, group))
+        for pupil in pupils:
+            await self._gate.ask_judge(pupil, cycle)
         if self._shelf.is_out_of_time():
             for pupil in pupils:
                 pupil.stop = pupil.stop or "budget"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tft.config.campaign import StudentConfig
 from tft.curriculum import Traces
-from tft.records import Lesson, Mastery, Sitting, StopReason
+from tft.records import Answered, Lesson, Mastery, Sitting, StopReason
 from tft.student import StudentRef
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ class Pupil:
     """What the promoted checkpoint answered of the whole exams, as far as the gate watches them."""
     best_watched: Sitting = field(default_factory=lambda: Sitting("watched", ()))
     """Of each whole exam, the best such sitting of a checkpoint that was promoted."""
+    turned: dict[str, list[tuple[Answered, Answered]]] = field(default_factory=dict)
+    """Answers to the check, of before and after the last cycle of practice, that the grader came to pass; by skill."""
     traces: Traces = field(default_factory=dict)
     """Its last answers to probe and check, and what they are worth."""
     known: dict[str, Mastery] = field(default_factory=dict)

@@ -351,6 +351,19 @@ class Decision:
     """What went wrong, each with its name: forgetting, overfitting, reward hacking, a leak, wrong lessons."""
 
 
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What the tutor's judge made of answers that the grader had not passed before a cycle, and passed after it."""
+
+    asked: int
+    """Answers it compared with those of before."""
+    earlier: int
+    """Of these, how often it preferred what was said before."""
+    later: int
+    """How often what is said now; it could not tell the others apart."""
+    usage: Usage
+
+
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 
 

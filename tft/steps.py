@@ -20,6 +20,7 @@ from tft.records import (
     Decision,
     Inherited,
     Offered,
+    Opinion,
     Sitting,
     Syllabus,
     digest,
@@ -189,6 +190,11 @@ def describe(result: Any) -> str:
             told = [f"{name} {first:.3f} → {last:.3f}" for name, (first, last) in result.measures.items()
                     if name.startswith("loss ") or name in ("reward", "graded")]  # fmt: skip
             return ", ".join((f"{result.trained_tokens} tokens", *told))
+        case Opinion():
+            return (
+                f"of {result.asked} answers that the grader came to pass, the judge prefers {result.later} to those of "
+                f"before, and to {result.earlier} those of before"
+            )
         case Decision():
             return "; ".join((result.reason, *result.findings))
     return ""

@@ -34,9 +34,18 @@ def test_feedback_counts_what_the_tutor_scored(tmp_path: Path, cache: Path) -> N
     assert comparable(again.report) == comparable(done.report)
 
 
-def test_practice_asks_no_tutor(tmp_path: Path, cache: Path) -> None:
-    done = run(tmp_path / "run", cache, "cluster=inline", "tuition.methods=practice", *SMALL)
-    assert done.report["tutor"]["tokens"]["total"] == 0
+@pytest.mark.parametrize("opinions", [0, 4])
+def test_practice_asks_the_tutor_for_a_second_opinion_only(opinions: int, tmp_path: Path, cache: Path) -> None:
+    options = ("cluster=inline", "tuition.methods=practice", f"tuition.second_opinion={opinions}", *SMALL,
+               "tuition.replay=0", "training.objectives.practice={type: grpo, rate: 3}")  # fmt: skip
+    done = run(tmp_path / "run", cache, *options)
+    given = [it["second_opinion"] for student in done.report["students"] for it in student["cycles"]]
+    asked = [it["asked"] for it in given if it]
+    # A student that came to pass nothing new leaves nothing to ask about.
+    assert bool(asked) == bool(done.report["tutor"]["tokens"]["total"])
+    assert opinions or not asked
+    assert all(0 < count <= 4 * len(done.report["skills"]) for count in asked)
+    assert all(it["earlier"] + it["later"] <= it["asked"] for it in given if it)
     assert lessons(done.report, "practice") == [60, 60]
     assert all("reward" in student["cycles"][0]["measures"] for student in done.report["students"])
 

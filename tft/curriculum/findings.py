@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tft.statistics import wilson_interval
+from tft.statistics import mcnemar, wilson_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tft.records import Rejection, Sitting
+    from tft.records import Opinion, Rejection, Sitting
 
 _GAP = 0.1
 """Points between the intervals of what was trained and what was held out, from which one speaks of overfitting."""
 _HACKED = 0.05
 """Fall of the grader's score, while the reward rose, from which one speaks of reward hacking."""
+
+_ERRORS = 0.05
+"""How often a judge that does not care may be said to prefer the answers of before, or of now."""
 
 
 def name_forgetting(losses: Sequence[str], before: Mapping[str, float], mastery: float) -> list[str]:
@@ -69,6 +72,18 @@ def name_reward_hacking(measures: Mapping[str, tuple[float, float]]) -> list[str
     return [
         f"reward hacking: the reward rose from {reward:.2f} to {rewarded:.2f} while the grader's score fell from "
         f"{graded:.0%} to {passed:.0%}"
+    ]
+
+
+def name_gamed_grader(opinion: Opinion) -> list[str]:
+    """Compare what a grader came to pass with what a judge thinks of it."""
+    earlier, later = opinion.earlier, opinion.later
+    told_apart = earlier + later
+    if earlier <= later or mcnemar([True] * earlier + [False] * later, [False] * earlier + [True] * later) >= _ERRORS:
+        return []
+    return [
+        f"reward hacking: of {opinion.asked} answers that the grader came to pass, the judge tells {told_apart} from "
+        f"those of before, and prefers those of before {earlier} times; read some, and mend the grader"
     ]
 
 

@@ -15,6 +15,7 @@ from tft.records import (
     Checkpoint,
     Lesson,
     Offered,
+    Opinion,
     Usage,
     load,
 )
@@ -36,7 +37,7 @@ _EXAMPLES_A_SKILL = 2
 _TUTORED = ("teach", "criticise", "judge")
 """Stages that a tutor is paid for at once; what it is asked for in training, its checkpoint says."""
 _STAGES = {
-    "tutor": (*_TUTORED, "promise"),
+    "tutor": (*_TUTORED, "promise", "second_opinion"),
     "train": ("train", "classroom", "open"),
     "examine": ("examine", "practise", "contest", "answer", "self_train", "rehearse"),
 }
@@ -49,6 +50,7 @@ def build_report(ledger: Ledger) -> dict[str, Any]:
     found = [Transcript(ledger, setting, it, taught) for it in setting["config"]["students"]]
     students = [it.report() for it in found]
     usage = sum((offered.usage for offered in _offers(ledger, *_TUTORED)), Usage())
+    usage += sum((load(Opinion, step.result).usage for step in ledger.steps("second_opinion")), Usage())
     usage += sum((load(Checkpoint, step.result).usage for step in ledger.steps("train")), Usage())
     busy = ledger.busy_seconds()
     report = {

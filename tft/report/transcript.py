@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tft.curriculum import estimate
+from tft.curriculum.findings import name_gamed_grader
 from tft.exams import measure_change, measure_consistency, measure_score
 from tft.records import (
     SELF_CORRECTION,
@@ -20,6 +21,7 @@ from tft.records import (
     Inherited,
     LessonKind,
     Mastery,
+    Opinion,
     Sitting,
     Syllabus,
     Version,
@@ -64,6 +66,7 @@ class Transcript:
         self._outcome = ledger.fact(f"outcome/{self._id}") or {}
         self._beliefs = {step.cycle: load(Beliefs, step.result) for step in ledger.steps("probe", self._id)}
         self._decisions = {it.cycle: it for it in self._read("reflect", Decision)}
+        self._opinions = {step.cycle: load(Opinion, step.result) for step in ledger.steps("second_opinion", self._id)}
         self._checkpoints = {step.cycle: load(Checkpoint, step.result) for step in ledger.steps("train", self._id)}
         self._curated = {it.cycle: it.curated for it in taught if it.student == self._id}
         self._lessons = {cycle: it.kept for cycle, it in self._curated.items()}
@@ -220,7 +223,7 @@ class Transcript:
         for cycle, syllabus in sorted({it.cycle: it for it in self._read("plan", Syllabus)}.items()):
             checkpoint, decision = self._checkpoints.get(cycle), self._decisions.get(cycle)
             kept = len(self._lessons.get(cycle, ()))
-            beliefs = self._beliefs.get(cycle)
+            beliefs, opinion = self._beliefs.get(cycle), self._opinions.get(cycle)
             yield {
                 "cycle": cycle,
                 "probe": {"asked": beliefs.questions, "of": beliefs.of} if beliefs else None,
@@ -246,7 +249,13 @@ class Transcript:
                 "promoted": decision.promoted if decision else None,
                 "decision": decision.reason if decision else None,
                 "watched": self._watched(cycle),
-                "findings": list(decision.findings) if decision else [],
+                "findings": [
+                    *(decision.findings if decision else ()),
+                    *(name_gamed_grader(opinion) if opinion else ()),
+                ],
+                "second_opinion": {"asked": opinion.asked, "earlier": opinion.earlier, "later": opinion.later}
+                if opinion
+                else None,
             }
 
     def _watched(self, cycle: int) -> dict[str, dict[str, Any]]:

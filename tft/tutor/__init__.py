@@ -3,6 +3,7 @@
 from tft.tutor.allowance import NO_LIMIT, Allowance
 from tft.tutor.cache import AnswerCache
 from tft.tutor.judging import Pair, Preference, prefer
+from tft.tutor.opinions import OpinionRequest, give_opinion
 from tft.tutor.preflight import Check, Preflight, PreflightRequest, preflight
 from tft.tutor.roles import Answers, Tutor, TutorRef, open_engine, open_tutor
 from tft.tutor.scoring import Scorer
@@ -13,6 +14,7 @@ __all__ = [
     "AnswerCache",
     "Answers",
     "Check",
+    "OpinionRequest",
     "Pair",
     "Preference",
     "Preflight",
@@ -20,6 +22,7 @@ __all__ = [
     "Scorer",
     "Tutor",
     "TutorRef",
+    "give_opinion",
     "open_engine",
     "open_tutor",
     "prefer",

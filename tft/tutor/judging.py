@@ -7,7 +7,7 @@ counted, and says what its word is worth (Zheng et al. 2023, section 3.4).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tft.tutor.allowance import NO_LIMIT, Allowance
 
@@ -61,12 +61,7 @@ def prefer(
     Raises:
         BudgetError: if the calls could use more than is allowed.
     """
-    asked = [
-        {"question": pair.question, "first": first, "second": second, "rubric": rubric}
-        for pair in pairs
-        for first, second in ((pair.first, pair.second), (pair.second, pair.first))
-    ]
-    answers = tutor.ask("judge", asked, seed, allowance)
+    answers = tutor.ask("judge", both_orders(pairs, rubric), seed, allowance)
     said = [_winner(fields) for fields in answers.fields]
     preferences = []
     for straight, turned in zip(said[::2], said[1::2], strict=True):
@@ -74,6 +69,15 @@ def prefer(
         agreed = straight if straight is not None and straight == back else "tie"
         preferences.append(Preference(agreed, (straight, back)))
     return preferences, answers.usage
+
+
+def both_orders(pairs: Sequence[Pair], rubric: str | None) -> list[dict[str, Any]]:
+    """Give the values of two requests a pair, the second with its answers the other way round."""
+    return [
+        {"question": pair.question, "first": first, "second": second, "rubric": rubric}
+        for pair in pairs
+        for first, second in ((pair.first, pair.second), (pair.second, pair.first))
+    ]
 
 
 def _winner(fields: dict[str, str] | None) -> Winner | None:

@@ -43,10 +43,12 @@ def roles_that_show(tuition: TuitionConfig) -> tuple[Role, ...]:
 
 
 def roles_asked(tuition: TuitionConfig, card: TutorCard, *, judged: bool) -> tuple[Role, ...]:
-    """Give the roles a tutor is asked in: those it must take, and for preferences those it can."""
-    shows = roles_that_show(tuition)
-    can_show = tuition.methods == "preference" and all(role in card.roles for role in shows)
-    return (*(shows if can_show else ()), *roles_needed(tuition, judged=judged))
+    """Give the roles a tutor is asked in: those it must take, and for preferences and second opinions those it can."""
+    optional: tuple[Role, ...] = roles_that_show(tuition) if tuition.methods == "preference" else ()
+    if tuition.methods == "practice" and tuition.second_opinion:
+        optional = ("judge",)
+    can = all(role in card.roles for role in optional)
+    return tuple(dict.fromkeys((*(optional if can else ()), *roles_needed(tuition, judged=judged))))
 
 
 def usual_values(skill: str, card: SkillCard, question: str, marker: str | None) -> dict[Role, dict[str, Any]]:

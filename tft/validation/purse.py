@@ -137,7 +137,8 @@ def _on_own_answers(config: CampaignConfig, content: Content, worst: dict[Role, 
     share = {"critique": 1.0, "auto": config.tuition.critiques}.get(methods, 0.0)
     used = worst["critic"] * round(lessons * share) if share else _Use(0, 0, 0)
     if "judge" in worst:
-        used += worst["judge"] * (2 * lessons)
+        pairs = config.tuition.second_opinion * len(config.students) if methods == "practice" else lessons
+        used += worst["judge"] * (2 * pairs)
     if methods != "feedback":
         return used
     question = max((len(it.question) for held in content.held.values() for it in held), default=0)

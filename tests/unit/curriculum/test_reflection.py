@@ -9,7 +9,8 @@ from tests.making import sitting
 from tft.config.campaign import TuitionConfig
 from tft.config.cards import SkillCard
 from tft.curriculum import Compared, Evidence, estimate, keep_best, reflect
-from tft.records import Decision, Mastery, Sitting
+from tft.curriculum.findings import name_gamed_grader
+from tft.records import Decision, Mastery, Opinion, Sitting, Usage
 
 SKILLS = {
     "facts": SkillCard(title="facts", role="retention"),
@@ -153,6 +154,14 @@ def test_a_reward_that_rises_while_the_grader_falls_is_called_hacked(
     findings = decide(check(), check(), measures={"reward": reward, "graded": graded}).findings
     assert [it.partition(":")[0] for it in findings] == ["reward hacking"] * named
     assert decide(check(), check()).findings == ()
+
+
+@pytest.mark.parametrize(("earlier", "later", "named"), [
+    (6, 0, True), (5, 0, False), (10, 2, True), (10, 3, False), (0, 16, False), (0, 0, False),
+])  # fmt: skip
+def test_a_grader_that_passes_what_the_judge_likes_less_is_called_hacked(earlier: int, later: int, named: bool) -> None:
+    findings = name_gamed_grader(Opinion(16, earlier, later, Usage()))
+    assert [it.partition(":")[0] for it in findings] == ["reward hacking"] * named
 
 
 def test_a_skill_may_not_slide_away_in_steps_that_are_each_small() -> None:

@@ -17,7 +17,7 @@ from tft.forms import Read
 from tft.library import Library
 from tft.ports import Engine, Generation, Sampling, Scores
 from tft.records import Message, Usage
-from tft.tutor import Allowance, AnswerCache, Pair, Tutor, prefer
+from tft.tutor import Allowance, AnswerCache, OpinionRequest, Pair, Tutor, TutorRef, give_opinion, prefer
 from tft.tutor.forms import read_answer
 
 PROMPTS = {
@@ -416,15 +416,34 @@ class Arbiter(Parrot):
         return {"biased": "first", "even": "tie"}.get(question, "both are nice")
 
 
-def test_a_judge_is_asked_in_both_orders(make: Make, tmp_path: Path) -> None:
+@pytest.fixture
+def arbiter(make: Make, tmp_path: Path) -> Tutor:
     (tmp_path / "prompts" / "judge.j2").write_text("{{ question }}|{{ first }}|{{ second }}")
     card = TutorCard.model_validate({
         "tutor": "arbiter", "description": "judges",
         "roles": {"judge": {"prompt": "judge.j2", "answer": "(?P<winner>first|second|tie)"}},
     })  # fmt: skip
+    return make(Arbiter(), card)
+
+
+def test_a_judge_is_asked_in_both_orders(arbiter: Tutor) -> None:
     pairs = [Pair(question, "a", "b") for question in ("fair", "biased", "even", "mute")] + [Pair("fair", "b", "a")]
-    found, usage = prefer(make(Arbiter(), card), pairs)
+    found, usage = prefer(arbiter, pairs)
     assert [it.winner for it in found] == ["second", "tie", "tie", "tie", "first"]
     assert [it.said for it in found[:4]] == [("second", "second"), ("first", "second"), ("tie", "tie"), (None, None)]
     assert [it.consistent for it in found] == [True, False, True, False, True]
     assert usage.requests == 2 * len(pairs)
+
+
+@pytest.mark.parametrize(("requests", "asked", "earlier", "later"), [(None, 4, 1, 2), (7, 3, 1, 1), (1, 0, 0, 0)])
+def test_a_second_opinion_goes_as_far_as_can_be_paid_for(
+    requests: int | None, asked: int, earlier: int, later: int, arbiter: Tutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tft.tutor.opinions.open_tutor", lambda _: arbiter)
+    ref = TutorRef("card", "model", "arbiter", TransformersEngineConfig(), "cache")
+    pairs = {
+        "add": (Pair("fair", "a", "b"), Pair("fair", "b", "a")),
+        "sub": (Pair("biased", "a", "b"), Pair("fair", "a", "b")),
+    }
+    found = give_opinion(OpinionRequest(ref, pairs, {"add": None, "sub": "be kind"}, Allowance(requests=requests)))
+    assert (found.asked, found.earlier, found.later, found.usage.requests) == (asked, earlier, later, 2 * asked)
