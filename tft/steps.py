@@ -193,7 +193,7 @@ def describe(result: Any) -> str:
         case Opinion():
             return (
                 f"of {result.asked} answers that the grader came to pass, the judge prefers {result.later} to those of "
-                f"before, and to {result.earlier} those of before"
+                f"before, and the one of before {result.earlier} times"
             )
         case Decision():
             return "; ".join((result.reason, *result.findings))

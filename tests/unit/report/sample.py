@@ -227,6 +227,7 @@ def _ada() -> dict[str, Any]:
                 "loss_last": 0.131,
                 "promoted": True,
                 "decision": "taught skills rose by 41.2 points, the largest drop was 1.6 points",
+                "second_opinion": {"asked": 16, "earlier": 2, "later": 9},
             },
             {
                 "cycle": 2,

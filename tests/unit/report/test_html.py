@@ -166,6 +166,8 @@ def test_cycles_tell_syllabus_reasons_and_the_gate(report: dict[str, Any]) -> No
     text = body(report)
     assert "36.7 % on the probe" in text
     assert "sub_1 fell by 10.9 points, more than the 5.0 allowed: rolled back" in text
+    told = "of 16 answers that the grader came to pass, the tutor's judge prefers 9 to those of before"
+    assert told in text and "the one of before 2 times" in text
     assert "add_3 needs add_2; sub_3 needs sub_2" in text
     badges = [item.text for item in page(report).all("span") if item.attributes.get("class") == "badge refused"]
     assert badges == ["rolled back"]
