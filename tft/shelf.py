@@ -66,7 +66,8 @@ class Shelf:
         self._rows = {skill: _Row(drawn=self._only_draws) for skill in prepared.skills}
         self._seed = prepared.seed("shelf", "", 0) if prepared.inherited.digest else prepared.config.seed
         self.used = Usage()
-        """What the tutor was asked for, by this shelf and by critiques."""
+        """What the tutor was asked for, by this shelf and by others who tell it."""
+        self._critiques, self._for_critiques = 0, 0
         self.limit = ""
         """The limit that was reached, in words; empty while there is none."""
 
@@ -89,6 +90,7 @@ class Shelf:
         return Purse(
             tokens=None if left is None else max(0, left),
             prices=prices,
+            critique=self._for_critiques / self._critiques if self._critiques else None,
             scarce=self._is_scarce([row.usual for row in self._rows.values()]),
             ready={skill: max(0, len(row.lessons) - read.get(skill, 0)) for skill, row in self._rows.items()},
             spent=bool(self.limit),
@@ -106,6 +108,13 @@ class Shelf:
             return False
         taught = sum(skill.role == "taught" for skill in self._prepared.skills.values())
         return budget < sum(prices) / len(prices) * taught * tuition.lessons * tuition.cycles
+
+    def pay(self, offered: Offered) -> None:
+        """Take down what lessons cost that are not from this shelf."""
+        self.used += offered.usage
+        if critiques := sum(it.kind == "critique" for it in offered.lessons):
+            self._critiques += critiques
+            self._for_critiques += offered.usage.total
 
     async def take(self, skill: str, start: int, count: int) -> list[Lesson]:
         """Take lessons from a place on the shelf of a skill; fewer where the budget or the skill ends.

@@ -229,7 +229,7 @@ class Teaching:
         except BudgetError as error:
             self._shelf.limit = str(error)
             return []
-        self._shelf.used += offered.usage
+        self._shelf.pay(offered)
         return list(offered.lessons)
 
     async def _replay(self, pupil: Pupil, cycle: int, rows: dict[str, int]) -> list[Lesson]:

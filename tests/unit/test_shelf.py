@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -229,6 +230,17 @@ def test_what_others_used_counts_too() -> None:
     shelf = make(FakeSteps(), 1000)
     shelf.used += Usage(prompt=100, completion=50, cached=150)
     assert shelf.allowance().tokens == 850
+
+
+def test_a_purse_knows_what_a_critique_cost() -> None:
+    shelf = make(FakeSteps(), 10_000)
+    assert shelf.purse({}).critique is None
+    critique = replace(demonstration("27+58"), kind="critique")
+    confirmed = replace(demonstration("27+59"), kind="confirmation")
+    shelf.pay(Offered((critique, critique, confirmed), (), Usage(prompt=60, completion=90, requests=3)))
+    shelf.pay(Offered((confirmed,), (), Usage()))
+    assert shelf.purse({}).critique == 75.0
+    assert shelf.allowance().tokens == 9850
 
 
 def test_no_batch_is_begun_when_time_is_up() -> None:

@@ -57,12 +57,16 @@ def spend(
     now = {line.skill for line in paid}
     left: float = purse.tokens * len(now) / max(1, len(now) + len(unseen))
 
+    def price_of(line: Tuition) -> float:
+        shown = purse.prices.get(line.skill, mean)
+        return shown if line.kind == "demonstration" or purse.critique is None else purse.critique
+
     def worth(line: Tuition) -> float:
-        price = purse.prices.get(line.skill, mean)
+        price = price_of(line)
         return _gain(line.skill, standing, skills, waiting, usual) / max(price, 1e-9)
 
     for line in sorted(paid, key=worth, reverse=True):
-        price = purse.prices.get(line.skill, mean)
+        price = price_of(line)
         ready = min(line.lessons, free.get(line.skill, 0)) if line.kind == "demonstration" else 0
         free[line.skill] = free.get(line.skill, 0) - ready
         bought = min(line.lessons - ready, int(left / price)) if price > 0 else line.lessons - ready

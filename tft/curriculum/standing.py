@@ -20,13 +20,15 @@ class Purse:
     tokens: float | None = None
     """Those that are left; None means without limit."""
     prices: Mapping[str, float] = field(default_factory=dict)
-    """Tokens that the next lesson of a skill will cost, by what the last ones did; none where none was written."""
+    """Tokens that the next demonstration of a skill will cost, by what the last ones did, where any were written."""
     ready: Mapping[str, int] = field(default_factory=dict)
     """Lessons of a skill that it has not read and somebody has paid for."""
     scarce: bool = False
     """Whether the budget would not reach if the tutor wrote all lessons of all skills in every cycle."""
     spent: bool = False
     """Whether the tutor may not be asked at all."""
+    critique: float | None = None
+    """Tokens a critique, by what those cost that were written; None where none was."""
 
 
 @dataclass(frozen=True, slots=True)

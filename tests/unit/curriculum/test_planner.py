@@ -321,6 +321,16 @@ def test_tokens_go_where_they_are_expected_to_gain_most() -> None:
     assert taught(free) == {"short": 1000}
 
 
+@pytest.mark.parametrize(("price", "critiques"), [(None, 200), (100.0, 100), (5000.0, 2)])
+def test_critiques_cost_what_critiques_cost(price: float | None, critiques: int) -> None:
+    whole = kinds(cut(Purse(), short=100, long=100, other=40), "other")
+    assert (whole["demonstration"], whole["critique"]) == (750, 250)
+    # 750 demonstrations at 50 tokens, and 10,000 tokens for the rest.
+    purse = Purse(47_500, {"other": 50.0}, critique=price)
+    found = kinds(cut(purse, short=100, long=100, other=40), "other")
+    assert (found["demonstration"], found["critique"]) == (750, critiques)
+
+
 def test_what_scarce_tokens_have_bought_is_read_again_in_full() -> None:
     purse = Purse(1_000_000, {"short": 50}, scarce=True)
     assert kinds(cut(purse, {"short": 400}, short=10, other=10), "short")["replay"] == 400
