@@ -4,7 +4,7 @@
 
 Same tutor, same students. For each seed `configs/thrifty.yaml` runs as it ships (in one process), and each of its two
 students is taught by the peer: the tutor shows every one of the five skills equally often, and TRL trains on that for
-exactly as many answer tokens as the campaign trained that student on. *tuned* takes questions drawn from the
+exactly as many tokens as the campaign put through that student in training. *tuned* takes questions drawn from the
 curriculum, so that the tutor is paid for answers alone, as the campaign does. Rate, batch, optimiser and warm-up are
 those of the campaign. A peer has as many tutor tokens as the campaign had. On the first seed there are two more:
 *plain*, where the tutor writes the questions too, and the tuned one with three times the tokens where the campaign
@@ -269,7 +269,7 @@ class _Exam:
 
 
 def _train_with_trl(campaign: _Campaign, place: int, lessons: Sequence[Lesson], tokens: int, name: str) -> StudentRef:
-    """Let TRL teach a student so many answer tokens; give it as a plain model."""
+    """Let TRL put so many tokens through a student, questions included; give it as a plain model."""
     import peft
     import transformers
     from datasets import Dataset
@@ -284,7 +284,7 @@ def _train_with_trl(campaign: _Campaign, place: int, lessons: Sequence[Lesson], 
         transformers.set_seed(campaign.seed)
         model, tokenizer = load_model(student.base_path, training=True)
         rows = encode(lessons, tokenizer)
-        each = statistics.mean(len(row.tokens) - row.start for row in rows)
+        each = statistics.mean(len(row.tokens) for row in rows)
         steps = round(tokens / each / asked.training.batch_size)
         adapter = student.adapter
         low_rank = None
@@ -344,7 +344,7 @@ def _rows(found: dict[str, Any]) -> list[Row]:
     plain = f" ({found['plain']:.1%} where the tutor writes the questions)" if "plain" in found else ""
     mean, low, high = paired_difference(peer["taught"], ours["taught"])
     note = (f"{peer['mean']:.1%} → {ours['mean']:.1%}{plain}, from {arms['before']['mean']:.1%}; "
-            f"{found['trained_tokens']:,} answer tokens; {found['commit']}")  # fmt: skip
+            f"{found['trained_tokens']:,} tokens trained; {found['commit']}")  # fmt: skip
     rows = [_tokens(found, who), _row("L3", who, mean, low, high, mean >= 0.10, note)]
     mean, low, high = paired_difference(peer["steps"], ours["steps"], questions=found["questions"])
     different = len(set(found["questions"]))
