@@ -349,6 +349,10 @@ def _rows(found: dict[str, Any]) -> list[Row]:
     mean, low, high = paired_difference(peer["steps"], ours["steps"], questions=found["questions"])
     different = len(set(found["questions"]))
     note = f"{_mean(peer['steps']):.1%} → {_mean(ours['steps']):.1%}, n = {len(ours['steps'])}, {different} questions"
+    for known, told in ((True, "of those it did before"), (False, "of the others")):
+        places = [place for place, right in enumerate(arms["before"]["steps"]) if right is known]
+        shares = [_mean([arm["steps"][place] for place in places]) for arm in (peer, ours)]
+        note += f"; {told} {shares[0]:.1%} → {shares[1]:.1%}"
     rows.append(_row("L4", who, mean, low, high, low > 0, note))
     changes = {skill: paired_difference(arms["before"]["kept"][skill], right) for skill, right in ours["kept"].items()}
     worst = min(changes, key=lambda it: changes[it][0])

@@ -20,7 +20,6 @@ _GAP = 0.1
 """Points between the intervals of what was trained and what was held out, from which one speaks of overfitting."""
 _HACKED = 0.05
 """Fall of the grader's score, while the reward rose, from which one speaks of reward hacking."""
-
 _ERRORS = 0.05
 """How often a judge that does not care may be said to prefer the answers of before, or of now."""
 
