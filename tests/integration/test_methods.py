@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.conftest import comparable, run
+from tft.ledger import Ledger
+from tft.records import Sitting, load
 
 SMALL = ("tuition.lessons=60", "tuition.cycles=1", "training.epochs=2", "tuition.max_drop=0.9", "exams.final=16")
 
@@ -34,6 +37,23 @@ def test_feedback_counts_what_the_tutor_scored(tmp_path: Path, cache: Path) -> N
     assert comparable(again.report) == comparable(done.report)
 
 
+def turned(folder: Path, student: dict[str, Any], most: int) -> int:
+    """Count answers to the check that the grader passed after the first cycle and not before, so many a skill."""
+    if not student["cycles"][0]["promoted"]:
+        return 0
+    ledger = Ledger(folder)
+    sat = [(step.cycle, load(Sitting, step.result)) for step in ledger.steps("examine", student["id"])]
+    ledger.close()
+    before, after = (next(it for cycle, it in sat if (it.exam, cycle) == ("check", place)) for place in (0, 1))
+    practised = {line["skill"] for line in student["cycles"][0]["syllabus"] if line["kind"] == "practice"}
+    new = Counter(
+        now.attempt.item.skill
+        for was, now in zip(before.answers, after.answers, strict=True)
+        if now.verdict.passed and not was.verdict.passed and was.attempt.text and now.attempt.item.skill in practised
+    )
+    return sum(min(most, count) for count in new.values())
+
+
 @pytest.mark.parametrize("opinions", [0, 4])
 def test_practice_asks_the_tutor_for_a_second_opinion_only(opinions: int, tmp_path: Path, cache: Path) -> None:
     options = ("cluster=inline", "tuition.methods=practice", f"tuition.second_opinion={opinions}", *SMALL,
@@ -41,9 +61,9 @@ def test_practice_asks_the_tutor_for_a_second_opinion_only(opinions: int, tmp_pa
     done = run(tmp_path / "run", cache, *options)
     given = [it["second_opinion"] for student in done.report["students"] for it in student["cycles"]]
     asked = [it["asked"] for it in given if it]
-    # A student that came to pass nothing new leaves nothing to ask about.
+    # Whoever was promoted, and came to pass something new, leaves something to ask about.
+    assert asked == [count for it in done.report["students"] if (count := turned(done.folder, it, opinions))]
     assert bool(asked) == bool(done.report["tutor"]["tokens"]["total"])
-    assert opinions or not asked
     assert all(0 < count <= 4 * len(done.report["skills"]) for count in asked)
     assert all(it["earlier"] + it["later"] <= it["asked"] for it in given if it)
     assert lessons(done.report, "practice") == [60, 60]

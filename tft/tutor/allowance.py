@@ -53,6 +53,11 @@ class Allowance:
             else self.money - cost_of(used.prompt, used.completion + used.scored, self.price),
         )
 
+    @property
+    def endless(self) -> bool:
+        """Whether it has no limit at all."""
+        return self.tokens is None and self.requests is None and self.money is None
+
     def half(self) -> Allowance:
         """Give half of it."""
         return replace(

@@ -178,6 +178,9 @@ class Tutor:
 
     def reach(self, role: Role, requests: Sequence[Mapping[str, Any]], allowance: Allowance) -> int:
         """Say how many requests, from the first, can be paid for however long their answers are."""
+        if allowance.endless:
+            # Nothing need be counted.
+            return len(requests)
         longest = self.card.roles[role].max_tokens
         sums = accumulate(self.engine.count([self.conversation(role, values) for values in requests]))
         affordable = (allowance.refusal(prompt, n * longest, n) is None for n, prompt in enumerate(sums, start=1))

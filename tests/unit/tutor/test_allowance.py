@@ -39,3 +39,9 @@ def test_what_is_left_is_the_limit_without_what_was_used(prompt: int, completion
 def test_half_an_allowance_is_half_of_every_limit() -> None:
     assert Allowance(101, 7, 3.0, PRICE).half() == Allowance(50, 3, 1.5, PRICE)
     assert Allowance().half() == Allowance()
+
+
+@pytest.mark.parametrize("allowance", [Allowance(tokens=10**9), Allowance(requests=1), Allowance(money=1.0)])
+def test_only_an_allowance_without_a_limit_is_endless(allowance: Allowance) -> None:
+    assert not allowance.endless
+    assert Allowance(price=PRICE).endless
