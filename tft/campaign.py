@@ -20,6 +20,7 @@ from tft import plugins
 from tft.admission import admit
 from tft.config.adapters import HeadAdapter
 from tft.curriculum import Purse, Standing
+from tft.errors import BudgetError
 from tft.gate import Gate
 from tft.lessons import CurateRequest, curate
 from tft.probing import Prober
@@ -80,7 +81,7 @@ class Campaign:
         await asyncio.gather(*(self._sittings.sit_finals(pupil, 0) for pupil in self.pupils))
         for cycle in range(1, self._config.tuition.cycles + 1):
             active = [pupil for pupil in self.pupils if pupil.stop is None]
-            if not active:
+            if not active or self._is_too_late(cycle):
                 break
             await self._turn(cycle, active)
         for pupil in self.pupils:
@@ -113,9 +114,6 @@ class Campaign:
                 learning.create_task(self._learn(cycle, group))
         for pupil in pupils:
             await self._gate.ask_judge(pupil, cycle)
-        if self._shelf.is_out_of_time():
-            for pupil in pupils:
-                pupil.stop = pupil.stop or "budget"
 
     def _plan(self, pupil: Pupil, cycle: int) -> Syllabus:
         adapter = pupil.config.adapter
@@ -145,12 +143,17 @@ class Campaign:
         return syllabus
 
     async def _curate(self, pupil: Pupil, cycle: int, offered: list[Lesson]) -> list[Lesson]:
-        """Keep what was verified, and write down what was not."""
+        """Keep what was verified, and write down what was not; nothing where there is no time left to learn it."""
         graders = self._prepared.inherited.graders()
         request = CurateRequest(tuple(offered), self._prepared.curriculum.grader, self._held_out, graders)
-        curated = await self._steps.run(
-            Curated, pupil.place, curate, request, name="curate", student=pupil.config.id, cycle=cycle
-        )
+        try:
+            curated = await self._steps.run(
+                Curated, pupil.place, curate, request, name="curate", student=pupil.config.id, cycle=cycle,
+                before=self._shelf.refuse_late,
+            )  # fmt: skip
+        except BudgetError as error:
+            self._shelf.limit = str(error)
+            return []
         return list(curated.kept)
 
     def _request(self, pupil: Pupil, syllabus: Syllabus, kept: list[Lesson]) -> TrainRequest:
@@ -190,6 +193,17 @@ class Campaign:
 
     def _out_of_lessons(self) -> StopReason:
         return "budget" if self._shelf.limit else "no_lessons"
+
+    def _is_too_late(self, cycle: int) -> bool:
+        """Whether time was over before a cycle began; one that began in time is gone through again as it was."""
+        if any(self._steps.ledger.steps("plan", cycle=cycle)):
+            return False
+        try:
+            self._shelf.refuse_late()
+        except BudgetError as error:
+            self._shelf.limit = str(error)
+            return True
+        return False
 
     def _out_of_time(self) -> bool:
         hours = self._config.budget.hours

@@ -44,13 +44,14 @@ _PACKAGES = ("torch", "transformers", "peft", "ray", "datasets", "numpy", "pydan
 
 
 class Clock:
-    """Tells a watch what passes, and the ledger how long the run has been at work."""
+    """Tells a watch what passes, and the ledger how long the run has been at work: sessions that did anything new."""
 
     def __init__(self, watch: Watch, ledger: Ledger) -> None:
         self._watch = watch
         self._ledger = ledger
         self.earlier = float(ledger.fact("seconds") or 0.0)
         self._start = time.monotonic()
+        self._worked = False
 
     def began(self, stage: str, student: str, cycle: int) -> None:
         """Pass it on."""
@@ -59,12 +60,13 @@ class Clock:
     def ended(self, stage: str, student: str, cycle: int, seconds: float, note: str) -> None:
         """Pass it on, and write the time down."""
         self._watch.ended(stage, student, cycle, seconds, note)
-        if seconds:
-            self._ledger.set_fact("seconds", self.seconds())
+        self._worked = self._worked or seconds > 0
+        self.write()
 
-    def seconds(self) -> float:
-        """Give the wall clock over all sessions of this run."""
-        return self.earlier + time.monotonic() - self._start
+    def write(self) -> None:
+        """Write down the wall clock over all sessions of this run."""
+        if self._worked:
+            self._ledger.set_fact("seconds", self.earlier + time.monotonic() - self._start)
 
 
 def run_campaign(path: Path, overrides: Sequence[str], out: Path | None, fork: bool, watch: Watch) -> Path:
@@ -96,7 +98,7 @@ def run_campaign(path: Path, overrides: Sequence[str], out: Path | None, fork: b
             _write_setting(prepared, ledger, path.resolve().parent)
             clock = Clock(watch, ledger)
             asyncio.run(_go_round(prepared, ledger, clock))
-            ledger.set_fact("seconds", clock.seconds())
+            clock.write()
             report = build_report(ledger)
             write_run_files(folder, ledger, report, render_html(report))
         except BaseExceptionGroup as group:

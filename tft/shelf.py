@@ -131,16 +131,16 @@ class Shelf:
         places = range(start, start + min(count, len(row.lessons)))
         return [row.lessons[place % len(row.lessons)] for place in places]
 
-    def is_out_of_time(self) -> bool:
-        """Look at the clock, and say whether time is over."""
-        if not self._out_of_time():
-            return False
-        self.limit = self.limit or f"budget.hours: {self._prepared.config.budget.hours:g} hours are over"
-        return True
+    def refuse_late(self) -> None:
+        """Look at the clock before something new begins; what was done in time stays so, however late it is read again.
+
+        Raises:
+            BudgetError: if time is over.
+        """
+        if self._out_of_time():
+            raise BudgetError(f"budget.hours: {self._prepared.config.budget.hours:g} hours are over")
 
     async def _extend(self, skill: str, row: _Row) -> None:
-        if self.is_out_of_time():
-            return
         request = DemonstrationRequest(
             tutor=self._prepared.tutor,
             items_path=self._prepared.items_path,
@@ -157,7 +157,9 @@ class Shelf:
             drawn=row.drawn,
         )
         try:
-            offered = await self._steps.run(Offered, "tutor", demonstrate, request, name="teach")
+            offered = await self._steps.run(
+                Offered, "tutor", demonstrate, request, name="teach", before=self.refuse_late
+            )
         except BudgetError as error:
             self.limit = str(error)
             return

@@ -77,6 +77,7 @@ class Steps:
         student: str = "",
         cycle: int = 0,
         workers: int = 1,
+        before: Callable[[], None] | None = None,
     ) -> Result:
         """Run a stage, unless the ledger knows its result.
 
@@ -89,6 +90,7 @@ class Steps:
             student: whom it concerns; empty for nobody in particular.
             cycle: to which cycle it belongs; 0 before the first.
             workers: processes that run it together.
+            before: called before a stage that the ledger does not know; it raises where nothing new may begin.
         """
         key = digest([name, student, cycle, content(request)])
         known = self.ledger.get(key)
@@ -96,6 +98,8 @@ class Steps:
             result = load(kind, known.result)
             self._watch.ended(name, student, cycle, 0.0, describe(result))
             return result
+        if before is not None:
+            before()
         self._watch.began(name, student, cycle)
         start = time.monotonic()
         result, seconds = await self._executor.run(place, stage, request, workers)

@@ -86,7 +86,7 @@ class Teaching:
     async def gather(self, pupil: Pupil, syllabus: Syllabus) -> list[Lesson]:
         """Gather the lessons a syllabus asks for; what the budget does not reach is left out.
 
-        Where the tutor's budget is spent, there may be nothing but replay; where time is over, nothing at all.
+        Where the tutor's budget is spent, there may be nothing but replay.
         """
         wanted: dict[str, dict[str, int]] = {}
         for line in syllabus.tuition:
@@ -95,7 +95,7 @@ class Teaching:
         lessons = self._stock.read(pupil, syllabus)
         for skill, counts in wanted.items():
             lessons += await self._teach(pupil, syllabus.cycle, skill, counts)
-        if self._shelf.is_out_of_time() or not (lessons or self._shelf.limit):
+        if not (lessons or self._shelf.limit):
             return []
         rows = {skill: counts["replay"] for skill, counts in wanted.items() if "replay" in counts}
         return lessons + await self._replay(pupil, syllabus.cycle, rows)
@@ -224,8 +224,9 @@ class Teaching:
     ) -> list[Lesson]:
         try:
             offered = await self._steps.run(
-                Offered, "tutor", stage, request, name=name, student=pupil.config.id, cycle=cycle
-            )
+                Offered, "tutor", stage, request, name=name, student=pupil.config.id, cycle=cycle,
+                before=self._shelf.refuse_late,
+            )  # fmt: skip
         except BudgetError as error:
             self._shelf.limit = str(error)
             return []

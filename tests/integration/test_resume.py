@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -57,9 +58,17 @@ def test_a_run_killed_under_ray_continues_to_the_same_report(tmp_path: Path, inl
 
 
 def test_a_finished_run_does_nothing_again(inline_run: Run) -> None:
-    before = (inline_run.folder / "events.jsonl").read_text()
+    before, report = (inline_run.folder / "events.jsonl").read_text(), inline_run.report
     again = run(inline_run.folder, inline_run.folder.parent / "cache", "cluster=inline")
     assert (again.folder / "events.jsonl").read_text() == before
+    assert again.report["seconds"] == report["seconds"]
+
+
+def test_time_that_is_over_undoes_nothing(inline_run: Run, tmp_path: Path) -> None:
+    shutil.copytree(inline_run.folder, tmp_path / "run")
+    late = run(tmp_path / "run", inline_run.folder.parent / "cache", "cluster=inline", "budget.hours=0.0001")
+    assert late.report["limit_reached"] is None
+    assert late.report["students"] == inline_run.report["students"]
 
 
 def test_another_config_is_refused_with_the_keys(inline_run: Run) -> None:

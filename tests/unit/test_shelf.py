@@ -30,9 +30,12 @@ class FakeSteps:
         self.asked: list[DemonstrationRequest] = []
 
     async def run(
-        self, kind: type[Offered], place: str, stage: Any, request: DemonstrationRequest, *, name: str
-    ) -> Offered:
+        self, kind: type[Offered], place: str, stage: Any, request: DemonstrationRequest, *, name: str,
+        before: Callable[[], None],
+    ) -> Offered:  # fmt: skip
         assert (kind, place, stage, name) == (Offered, "tutor", demonstrate, "teach")
+        if request not in self.asked:
+            before()
         if request.allowance.tokens is not None and request.allowance.tokens < 100:
             raise BudgetError("nothing left")
         size = self._sizes.pop(0) if self._sizes else BATCH
@@ -254,3 +257,11 @@ def test_no_batch_is_begun_when_time_is_up() -> None:
     assert take(shelf, BATCH, 1) == []
     assert shelf.limit == "budget.hours: 2 hours are over"
     assert len(steps.asked) == 1
+
+
+def test_a_batch_that_was_made_in_time_is_read_again_later() -> None:
+    steps = FakeSteps()
+    take(make(steps), 0, 1)
+    later = make(steps, out_of_time=lambda: True)
+    assert len(take(later, 0, BATCH)) == BATCH
+    assert not later.limit
