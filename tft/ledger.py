@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 import time
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tft.errors import PrerequisiteError, StageError
 
@@ -117,9 +118,11 @@ class Ledger:
             ) from error
 
     def event(self, kind: str, **values: Any) -> None:
-        """Add a line to ``events.jsonl``."""
-        with self._events.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"event": kind, **values}, ensure_ascii=False) + "\n")
+        """Add a line to ``events.jsonl``; one that was cut short before it, by a full disk or a kill, is taken away."""
+        line = json.dumps({"event": kind, **values}, ensure_ascii=False) + "\n"
+        with self._events.open("a+b") as file:
+            file.truncate(_whole(file))
+            file.write(line.encode())
 
     def steps(self, stage: str, student: str | None = None, cycle: int | None = None) -> Iterator[Step]:
         """Read the steps of a stage in the order they were written."""
@@ -164,6 +167,19 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         self._base.close()
+
+
+def _whole(file: BinaryIO) -> int:
+    """Say how many bytes of a file are whole lines."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - 4096)
+        file.seek(start)
+        place = file.read(end - start).rfind(b"\n")
+        if place >= 0:
+            return start + place + 1
+        end = start
+    return 0
 
 
 def _read(row: tuple[str, str, str, int, float, str, bytes]) -> Step:

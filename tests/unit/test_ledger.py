@@ -118,6 +118,19 @@ def test_events_say_the_same_a_line_a_step(ledger: Ledger, tmp_path: Path) -> No
     assert second == {"event": "note", "text": "ü"}
 
 
+@pytest.mark.parametrize("torn", [b'{"event": "st', b'{"event": "note", "text": "' + b"x" * 10_000])
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_line_that_was_cut_short_is_taken_away(ledger: Ledger, tmp_path: Path, torn: bytes, before: int) -> None:
+    events = tmp_path / "run" / "events.jsonl"
+    for _ in range(before):
+        ledger.event("note", text="whole")
+    with events.open("ab") as file:
+        file.write(torn)
+    ledger.event("note", text="next")
+    lines = [json.loads(line)["text"] for line in events.read_bytes().splitlines()]
+    assert lines == ["whole"] * before + ["next"]
+
+
 def test_a_folder_that_cannot_be_made_is_a_prerequisite(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     for folder in (tmp_path / "file", tmp_path / "file" / "run"):

@@ -68,7 +68,7 @@ def _write_metrics(events: Path, path: Path) -> None:
     rows = [
         {"time": event["written"], "stage": event["stage"], "student": event["student"], "cycle": event["cycle"],
          "metric": name, "value": value}
-        for event in map(json.loads, events.read_text(encoding="utf-8").splitlines())
+        for event in map(json.loads, events.read_bytes().splitlines())
         if event["event"] == "step"
         for name, value in event["metrics"].items()
     ]  # fmt: skip
