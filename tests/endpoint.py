@@ -137,6 +137,8 @@ class _Handler(BaseHTTPRequestHandler):
         (found,) = self.server.engine.generate([messages], Sampling(most, temperature), [seed])
         if "response_format" in body and "no_schema" not in quirks:
             found = replace(found, text='{"answer": "yes"}', finished=True)
+        if "rounding" in quirks:
+            found = replace(found, text=f"{found.text}{self.server.calls}")
         whole = found.finished or "proud" in quirks
         logprobs = {"content": [{"logprob": found.logprob}]} if body.get("logprobs") else None
         added = 9 if "system_turn" in quirks else 0

@@ -131,6 +131,12 @@ def test_a_planted_mismatch_is_found_with_its_cure(check: Check, quirk: str, nam
     assert cure in f"{failures[name].detail} {failures[name].cure}"
 
 
+def test_answers_that_part_late_are_no_mismatch(check: Check) -> None:
+    (found,) = (it for it in check("rounding").checks if it.name == "deterministic")
+    assert found.outcome == "held"
+    assert "rounding decides" in found.detail
+
+
 def test_a_key_that_is_missing_is_found(check: Check) -> None:
     (failure,) = check(key="open sesame").failures
     assert "401" in failure.detail
