@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from tft import plugins
 from tft.admission import admit
 from tft.config.adapters import HeadAdapter
-from tft.curriculum import Purse, Standing
+from tft.curriculum import Purse, Standing, ask_planner
 from tft.errors import BudgetError
 from tft.gate import Gate
 from tft.lessons import CurateRequest, curate
@@ -134,7 +134,7 @@ class Campaign:
         syllabus = self._steps.decide(
             Syllabus,
             replace(standing, purse=Purse()),
-            lambda: self._planner(standing, self._prepared.skills, self._config.tuition),
+            lambda: ask_planner(self._planner, standing, self._prepared.skills, self._config.tuition),
             name="plan",
             student=pupil.config.id,
             cycle=cycle,

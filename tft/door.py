@@ -66,10 +66,19 @@ class Door(click.Group):
         if own is not None:
             click.echo(str(own), err=True)
             return own.exit_code
+        # It reads what is installed, which takes longer than `tft --help`.
+        from tft.plugins import at_work
+
         path = _write_traceback(error, self.logs)
+        other = at_work(error)
+        whose = (
+            f"It came through {other}, which is not tft's: look there first."
+            if other
+            else "This is a mistake of tft's, not yours."
+        )
         click.echo(
             f"unexpected {type(error).__name__}: {error}\n"
-            f"    This is a mistake of tft's, not yours. Its traceback lies in {path}"
+            f"    {whose} Its traceback lies in {path}"
             f"{'; the same command continues what was done' if self.resumable else ''}",
             err=True,
         )
@@ -85,7 +94,9 @@ def find_own(error: BaseException) -> TFTError | KeyboardInterrupt | None:
 
 
 def _write_traceback(error: Exception, logs: Path | None) -> Path:
-    folder = logs if logs is not None and logs.is_dir() else None
+    folder = logs if logs is not None and logs.parent.is_dir() else None
+    if folder is not None:
+        folder.mkdir(exist_ok=True)
     descriptor, name = tempfile.mkstemp(".txt", "traceback-", folder)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         traceback.print_exception(error, file=file)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tft import plugins
 from tft.config import CampaignConfig, CurriculumCard, SuiteCard, TutorCard
 from tft.config.cards import ServeConfig, ServeUse, SkillCard, choose_skills
 from tft.config.training import DistillationConfig
@@ -31,7 +32,7 @@ from tft.tutor import PreflightRequest, TutorRef
 from tft.tutor.values import longest_values, roles_asked, usual_values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tft.config.campaign import TutorUse
 
@@ -148,12 +149,27 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
         **({"continue_from": inherited.digest} if inherited.digest else {}),
         **{f"skills.{name}": _digest_folder(Path(origin.items_path), Path(origin.card_path))
            for name, origin in inherited.origins.items()},
+        **{key: f"{told}, sha256 {held}" for key, (told, held) in _brought(config, curriculum, suites).items()},
     }  # fmt: skip
     prepared = Prepared(
         config, folder, tutor_card, tutor, students, curriculum, own | inherited.skills, str(items_path.resolve()),
         source, splits, suites, (), reward, inherited, contents,
     )  # fmt: skip
     return _with_material(prepared, library.beside or Path())
+
+
+def _brought(
+    config: CampaignConfig, curriculum: CurriculumCard, suites: Iterable[tuple[SuiteCard, Suite]]
+) -> dict[str, tuple[str, str]]:
+    """Say which parts are somebody else's, by key, and what their modules hold."""
+    named: list[tuple[str, plugins.Group, str]] = [
+        ("tuition.planner", "tft.planners", config.tuition.planner),
+        ("curriculum.grader", "tft.graders", curriculum.grader.type),
+        *((f"exams.whole.{suite.name}.grader", "tft.graders", suite.grader.type) for _, suite in suites),
+        *((f"training.objectives.{kind}", "tft.objectives", it.type) for kind, it in config.training.objectives),
+    ]  # fmt: skip
+    found = {key: plugins.origin(group, name) for key, group, name in named}
+    return {key: it for key, it in found.items() if it is not None}
 
 
 def _join(splits: Splits, inherited: Inheritance) -> Splits:

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -385,6 +385,19 @@ def load(kind: type[T], value: object) -> T:
         pydantic.ValidationError: if they do not fit.
     """
     return cast("T", _adapter(kind).validate_python(value))
+
+
+def take(kind: type[T], value: object) -> T:
+    """Take a record that somebody else's code made, as it will be read back.
+
+    Raises:
+        ValueError: with what does not fit, in words.
+    """
+    try:
+        return load(kind, _adapter(kind).dump_python(value, mode="json", warnings=False))
+    except ValidationError as error:
+        told = [": ".join((".".join(map(str, it["loc"])), it["msg"])).removeprefix(": ") for it in error.errors()]
+        raise ValueError(f"this is no {kind.__name__}: {'; '.join(told)}") from error
 
 
 def digest(value: object) -> str:

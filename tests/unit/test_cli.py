@@ -179,7 +179,7 @@ def test_run_exits_as_its_error_says(
 
 def test_the_unexpected_leaves_its_traceback_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "run_campaign", failing(ZeroDivisionError("planted")))
-    (tmp_path / "runs" / "smoke" / "logs").mkdir(parents=True)
+    (tmp_path / "runs" / "smoke").mkdir(parents=True)
     found = tft("run", "smoke", *SOUND)
     assert found.exit_code == 1
     assert "unexpected ZeroDivisionError: planted" in found.stderr

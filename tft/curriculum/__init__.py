@@ -5,9 +5,9 @@ from tft.curriculum.mastery import believe, estimate, mastered, mean_score
 from tft.curriculum.planner import plan
 from tft.curriculum.probing import Decisions, next_items, undecided
 from tft.curriculum.reflection import Compared, Evidence, keep_best, reflect
-from tft.curriculum.standing import Planner, Purse, Standing
+from tft.curriculum.standing import Planner, Purse, Standing, ask_planner
 
 __all__ = [
-    "Compared", "Decisions", "Evidence", "Planner", "Purse", "Standing", "Trace", "Traces", "believe", "estimate",
-    "hear", "keep_best", "mastered", "mean_score", "next_items", "plan", "reflect", "renew", "undecided",
+    "Compared", "Decisions", "Evidence", "Planner", "Purse", "Standing", "Trace", "Traces", "ask_planner", "believe",
+    "estimate", "hear", "keep_best", "mastered", "mean_score", "next_items", "plan", "reflect", "renew", "undecided",
 ]  # fmt: skip

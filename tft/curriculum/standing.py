@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from tft.records import LessonKind, Mastery, Syllabus, Tuition
+from tft.errors import StageError
+from tft.records import LessonKind, Mastery, Syllabus, Tuition, take
 
 if TYPE_CHECKING:
     from tft.config.campaign import TuitionConfig
@@ -63,3 +64,23 @@ class Planner(Protocol):
 
     def __call__(self, standing: Standing, skills: Mapping[str, SkillCard], config: TuitionConfig) -> Syllabus:
         """Say what one student is taught in one cycle, and why."""
+
+
+def ask_planner(
+    planner: Planner, standing: Standing, skills: Mapping[str, SkillCard], config: TuitionConfig
+) -> Syllabus:
+    """Let a planner plan a cycle; a plan that cannot be followed is not written down.
+
+    Raises:
+        StageError: if it is no syllabus, or names skills that nobody knows.
+    """
+    where = f"tuition.planner: {config.planner}, {standing.student}, cycle {standing.cycle}"
+    planned = planner(standing, skills, config)
+    try:
+        syllabus = take(Syllabus, planned)
+    except ValueError as error:
+        raise StageError(f"{where}: {error}") from error
+    known = {*skills, *standing.known, *standing.shown, *standing.kept, *(line.skill for line in standing.material)}
+    if unknown := sorted({line.skill for line in syllabus.tuition} - known):
+        raise StageError(f"{where}: it plans skills that nobody knows: {', '.join(unknown)}")
+    return syllabus

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from tft import plugins
+from tft.errors import StageError
 from tft.records import Verdict
 
 if TYPE_CHECKING:
@@ -55,10 +56,16 @@ def grade_attempts(config: GraderConfig) -> Callable[[Item, str, bool], Verdict]
 
     Raises:
         UserError: with the names that are known.
+        StageError: while grading, if somebody else's grader gives something else than a verdict.
     """
     grader = make_grader(config)
 
     def grade(item: Item, text: str, finished: bool) -> Verdict:
-        return grader.grade(item, text) if finished or config.cut_off else CUT_OFF
+        if not (finished or config.cut_off):
+            return CUT_OFF
+        verdict = grader.grade(item, text)
+        if not isinstance(verdict, Verdict):
+            raise StageError(f"the grader {config.type} gave {verdict!r}, and no verdict, for {text[:80]!r}")
+        return verdict
 
     return grade

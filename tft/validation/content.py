@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
-from tft import plugins
 from tft.config import CurriculumCard, SuiteCard, TutorCard
 from tft.config.adapters import LoraAdapter
 from tft.config.campaign import JudgeConfig
 from tft.config.cards import EXAMINERS, SkillCard, choose_skills
-from tft.config.reading import closest, diagnose, read_yaml
+from tft.config.reading import diagnose, read_yaml
 from tft.config.suites import RubricConfig
 from tft.config.tracking import PACKAGES
 from tft.config.training import DistillationConfig
@@ -25,13 +24,13 @@ from tft.exams import find_suite, make_splits, read_suite, refuse_names, set_apa
 from tft.exams.judges import NAME_ONE, NOBODY
 from tft.exams.questions import count
 from tft.exams.watched import BY_LM_EVAL
-from tft.graders import is_judged
 from tft.inheritance import find_earlier, take_over
 from tft.library import Library, find_data, gather_tutor, is_file, load_items
 from tft.records import Item
 from tft.tutor.prompts import find_prompt
 from tft.tutor.values import roles_needed
 from tft.validation.draft import Draft, Named, collect
+from tft.validation.plugged import check_objective, check_plug_in, is_judged_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,10 +98,7 @@ def engine_of(draft: Draft, content: Content) -> EngineConfig | None:
 
 def _check_parts(draft: Draft, problems: list[Problem]) -> None:
     """Refuse a planner and trackers that are not here."""
-    planner, planners = draft.config.tuition.planner, plugins.names("tft.planners")
-    if planner not in planners:
-        named = Named(draft.file, "tuition.planner", planner)
-        problems.append(named.problem("there is no planner of this name", closest(planner, planners)))
+    check_plug_in("tft.planners", Named(draft.file, "tuition.planner", draft.config.tuition.planner), problems)
     for place, it in enumerate(draft.config.tracking):
         if find_spec(PACKAGES[it.type]) is None:
             named = Named(draft.file, f"tracking.{place}.type", it.type)
@@ -113,9 +109,8 @@ def _check_roles(draft: Draft, content: Content, problems: list[Problem]) -> Non
     """Refuse a tutor that cannot take the roles the campaign needs."""
     if content.tutor is None:
         return
-    tuition, curriculum = draft.config.tuition, content.curriculum
-    known = curriculum is not None and curriculum.grader.type in plugins.names("tft.graders")
-    judged = curriculum is not None and known and is_judged(tuition, curriculum.grader)
+    tuition = draft.config.tuition
+    judged = is_judged_in(content.curriculum, tuition)
     needed = roles_needed(tuition, judged=judged)
     missing = [role for role in needed if role not in content.tutor.roles]
     if missing:
@@ -159,15 +154,9 @@ def _check_tutor(draft: Draft, library: Library, content: Content, problems: lis
             problems.append(place.problem("there is no such file below prompts/", "write the template there"))
     engine = engine_of(draft, content)
     assert engine is not None
-    engines = plugins.names("tft.engines")
-    if engine.type not in engines:
-        place = Named(draft.file, "tutor.engine.type", engine.type)
-        problems.append(place.problem("there is no engine of this name", closest(engine.type, engines)))
-    objectives = plugins.names("tft.objectives")
+    check_plug_in("tft.engines", Named(draft.file, "tutor.engine.type", engine.type), problems)
     for kind, objective in draft.config.training.objectives:
-        if objective.type not in objectives:
-            place = Named(draft.file, f"training.objectives.{kind}.type", objective.type)
-            problems.append(place.problem("there is no objective of this name", closest(objective.type, objectives)))
+        check_objective(Named(draft.file, f"training.objectives.{kind}.type", objective.type), objective, problems)
     methods = draft.config.tuition.methods
     if methods == "feedback" and engine.type == "endpoint" and engine.tokenizer is None:
         place = Named(draft.file, "tuition.methods", methods)
@@ -239,9 +228,8 @@ def _check_curriculum(draft: Draft, library: Library, content: Content, problems
 def _check_grader(grader: object, file: str, problems: list[Problem]) -> None:
     key = "grader.type" if isinstance(grader, dict) else "grader"
     name = grader.get("type") if isinstance(grader, dict) else grader
-    known = sorted({*plugins.names("tft.graders"), *EXAMINERS})
-    if isinstance(name, str) and name not in known:
-        problems.append(Named(file, key, name).problem("there is no grader of this name", closest(name, known)))
+    if isinstance(name, str) and name not in EXAMINERS:
+        check_plug_in("tft.graders", Named(file, key, name), problems)
 
 
 def _check_skills(draft: Draft, content: Content, source: ItemSource, problems: list[Problem]) -> None:

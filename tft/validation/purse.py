@@ -13,11 +13,11 @@ from jinja2 import TemplateError
 
 from tft.config.campaign import LESSONS_A_BATCH, CampaignConfig
 from tft.errors import PrerequisiteError, Problem
-from tft.graders import is_judged
 from tft.tutor.allowance import cost_of
 from tft.tutor.prompts import compile_prompt, find_prompt, read_prompt
 from tft.tutor.values import longest_values, roles_asked
 from tft.validation.machine import Lengths, estimate_memory
+from tft.validation.plugged import is_judged_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,7 +102,7 @@ def _worst_requests(content: Content, tuition: TuitionConfig, problems: list[Pro
         return None
     question = max((item.question for item in items), key=len)
     marker = content.curriculum.grader.marker if content.curriculum is not None else None
-    judged = content.curriculum is not None and is_judged(tuition, content.curriculum.grader)
+    judged = is_judged_in(content.curriculum, tuition)
     longest = longest_values(content.skills, question, card.longest_attempt, marker)
     values = {role: longest[role] for role in roles_asked(tuition, card, judged=judged)}
     worst = {role: _worst_request(card, role, values[role], content.tutor_folders, problems) for role in values}

@@ -11,8 +11,9 @@ import pytest
 
 from tft.config.campaign import TuitionConfig
 from tft.config.cards import SkillCard
-from tft.curriculum import Standing
-from tft.records import Mastery, Syllabus
+from tft.curriculum import Standing, ask_planner
+from tft.errors import StageError
+from tft.records import Mastery, Syllabus, Tuition
 
 DOCS = Path(__file__).parents[3] / "docs" / "plugins.md"
 SKILLS = {"first": SkillCard(title="first"), "second": SkillCard(title="second"), "third": SkillCard(title="third")}
@@ -36,3 +37,19 @@ def test_one_skill_is_taught_after_the_other(plan: Callable[..., Syllabus]) -> N
     assert taught() == [("first", "demonstration")]
     assert taught("first") == [("second", "demonstration"), ("first", "replay")]
     assert taught("first", "second", "third") == []
+
+
+@pytest.mark.parametrize(("planned", "said"), [
+    (None, "this is no Syllabus"),
+    (Syllabus("ada", 1, (Tuition("first", "demonstrations", 9, "why"),), {}, ()), "tuition.0.kind"),  # type: ignore[arg-type]
+    (Syllabus("ada", 1, (Tuition("frist", "demonstration", 9, "why"),), {}, ()), "nobody knows: frist"),
+])  # fmt: skip
+def test_a_plan_that_cannot_be_followed_is_refused(planned: Any, said: str) -> None:
+    with pytest.raises(StageError, match=said):
+        ask_planner(lambda *_: planned, Standing("ada", 1, {}), SKILLS, TuitionConfig(planner="mine"))
+
+
+def test_lists_in_a_plan_are_taken_as_they_are_meant() -> None:
+    planned = Syllabus("ada", 1, [Tuition("first", "demonstration", 9, "why")], {}, [])  # type: ignore[arg-type]
+    taken = ask_planner(lambda *_: planned, Standing("ada", 1, {}), SKILLS, TuitionConfig())
+    assert taken.tuition == (Tuition("first", "demonstration", 9, "why"),)
