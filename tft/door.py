@@ -71,11 +71,8 @@ class Door(click.Group):
 
         path = _write_traceback(error, self.logs)
         other = at_work(error)
-        whose = (
-            f"It came through {other}, which is not tft's: look there first."
-            if other
-            else "This is a mistake of tft's, not yours."
-        )
+        theirs = f"It came through {other}, which is not tft's: look there first."
+        whose = theirs if other else "This is a mistake of tft's, not yours."
         click.echo(
             f"unexpected {type(error).__name__}: {error}\n"
             f"    {whose} Its traceback lies in {path}"

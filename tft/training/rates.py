@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 _FLOOR = 0.05
 _MEASURED = 128
-_PEAKS = {"full": (3e-3, 2.0), "frozen": (1e-2, 1.25), "prefix": (1e-2, 1.25), "prompt": (3e-2, 1.25)}
+_PEAKS = {
+    "full": (3e-3, 2.0), "frozen": (1e-2, 1.25), "prefix": (1e-2, 1.25), "prompt": (3e-2, 1.25),
+    # At the peak of LoRA alone, new layers above it learn next to nothing.
+    "lora below a head": (1.5e-3, 1.25),
+}  # fmt: skip
 _OTHER_PEAK = (4e-3, 1.25)
 
 
@@ -26,10 +30,12 @@ def usual_learning_rate(student: StudentRef, width: int, optimizer: str) -> floa
         optimizer: name of what moves its weights.
     """
     moved: str = student.adapter.type
+    named = moved
     if isinstance(student.adapter, HeadAdapter):
         # The rule is not followed below the width that it was measured at: random layers do not bear it.
         moved, width = student.adapter.body.type, max(width, _MEASURED)
-    return default_learning_rate(moved, width) * peak_of(optimizer, moved)
+        named = "lora below a head" if moved == "lora" else moved
+    return default_learning_rate(named, width) * peak_of(optimizer, moved)
 
 
 def default_learning_rate(adapter: str, width: int) -> float:
@@ -39,7 +45,8 @@ def default_learning_rate(adapter: str, width: int) -> float:
     and for width 2048 close to the 1e-5 and 1e-4 that are common for pretrained models.
 
     Args:
-        adapter: its type; of a student with a head what its body has, ``frozen`` where that is nothing.
+        adapter: its type; of a student with a head what its body has, ``frozen`` where that is nothing, and
+            ``lora below a head``.
         width: hidden size of the model.
 
     >>> f"{default_learning_rate('full', 2048):.1e} {default_learning_rate('lora', 2048):.1e}"
