@@ -35,6 +35,8 @@ def print_summary(report: dict[str, Any], console: Console) -> None:
             say(console, line, "dim")
         console.print(_table(report, student, console))
         say(console, _retention(student))
+        for line in _rolled_back(student):
+            say(console, line, "yellow")
         for line in _believed(report, student):
             say(console, line)
         for line in _watched(student):
@@ -177,6 +179,12 @@ def _believed(report: dict[str, Any], student: dict[str, Any]) -> Iterator[str]:
     }
     said = "; ".join(f"{title}: {', '.join(names)}" for title, names in groups.items() if names)
     yield f"believed of the last checkpoint, {said}"
+
+
+def _rolled_back(student: dict[str, Any]) -> Iterator[str]:
+    for cycle in map(mapping, student.get("cycles") or []):
+        if cycle.get("promoted") is False:
+            yield f"cycle {cycle.get('cycle')}: {cycle.get('decision') or 'rolled back'}"
 
 
 def _watched(student: dict[str, Any]) -> Iterator[str]:

@@ -243,9 +243,12 @@ class Course:
         norm = clip(self._weights, self._request.config.max_grad_norm)
         self._progress.steps += 1
         if not (math.isfinite(loss) and torch.isfinite(norm)):
+            cure = f"Lower students.learning_rate (peak now {self._peak:g})"
+            if self._progress.steps == 1:
+                cure = "No step was taken before it, so that it is not the learning rate"
             raise StageError(
-                f"{self._request.student.id}: the loss is {loss} and the gradient's norm {norm.item()} at step "
-                f"{self._progress.steps}; nothing was saved. Lower students.learning_rate (peak now {self._peak:g})"
+                f"{self._request.student.id}: the loss of {name} is {loss} and the gradient's norm {norm.item()} at "
+                f"step {self._progress.steps}; nothing was saved. {cure}"
             )
         self._optimizers.step()
         self._setting.note(f"loss {name}", loss)

@@ -161,3 +161,11 @@ def test_what_a_student_was_before_is_told(report: dict[str, Any]) -> None:
     text = " ".join(printed(report).split())
     assert "before: spring, 2026-03-01, base model: learned nothing new" in text
     assert "before: summer, 2026-07-01, abababab: learned sub_2 87.5 %" in text
+
+
+def test_what_was_rolled_back_is_said_with_the_reason(report: dict[str, Any]) -> None:
+    refused = report["students"][0]["cycles"][1]
+    assert refused["promoted"] is False
+    text = " ".join(printed(report).split())
+    assert f"cycle 2: {refused['decision']}" in text
+    assert "cycle 1:" not in text

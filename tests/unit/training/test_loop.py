@@ -230,7 +230,7 @@ def test_a_loss_that_is_not_finite_ends_it_before_a_weight_is_touched(
 ) -> None:
     sound = supervised.supervised_loss
     monkeypatch.setattr(supervised, "supervised_loss", lambda predictions: sound(predictions) * float("nan"))
-    with pytest.raises(StageError, match=r"ada: the loss is nan .* at step 1; nothing was saved\. Lower"):
+    with pytest.raises(StageError, match=r"ada: the loss of answers is nan .* at step 1; nothing was saved\. No step"):
         train(request(ada, tmp_path / "cycle-1"))
     untouched = weights(adapt(ada, 3)[0])
     for name, tensor in watched[0].state_dict().items():
