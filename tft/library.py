@@ -93,12 +93,18 @@ class Library:
         return beside if beside.exists() else expand(name)
 
     def model_names(self) -> list[str]:
-        """List the models of the library: tutors, and the model folders beside their cards."""
-        found = set(self.names("tutors"))
+        """List the models of the library: tutors whose cards name one, and the model folders beside the cards."""
+        found = set(filter(self._names_a_model, self.names("tutors")))
         for root in self.roots():
             for path in (root / "tutors").glob("*/*/config.json"):
                 found.add(f"{path.parent.parent.name}/{path.parent.name}")
         return sorted(found)
+
+    def _names_a_model(self, tutor: str) -> bool:
+        try:
+            return read_tutor(self.find("tutors", tutor))[0].model is not None
+        except UserError:
+            return False
 
     def model(self, name: str, *, card_folders: Sequence[Path] = (), key: str | None = None) -> Model:
         """Say what a model name stands for.

@@ -107,7 +107,11 @@ def test_the_name_of_a_tutor_is_its_model(tmp_path: Path) -> None:
     card = tutor(tmp_path, "mine")
     put(card.parent / "weights" / "config.json", "{}")
     assert Library(tmp_path).model("mine").address == str(card.parent / "weights")
-    assert "abacus/novice-a" in Library(tmp_path).model_names()
+    (tmp_path / "tutors" / "broken").mkdir(parents=True)
+    (tmp_path / "tutors" / "broken" / "tutor.yaml").write_text("tutor: [")
+    known = Library(tmp_path).model_names()
+    assert {"abacus", "abacus/novice-a"} <= set(known)
+    assert not {"endpoint", "broken"} & set(known)
 
 
 @pytest.mark.parametrize("name", ["path:nowhere", "./nowhere", "/nowhere", "~nobody-at-all/x"])

@@ -158,3 +158,8 @@ def test_an_error_that_came_through_a_plug_in_is_not_called_ours(
     ended = CliRunner().invoke(main, ["run", "smoke", "--set", "cluster=inline"])
     assert ended.exit_code == 1
     assert "It came through planted_parts of planted 0.1, which is not tft's: look there first" in ended.stderr
+
+
+def test_an_option_beside_the_options_is_answered_with_what_stands_there(tmp_path: Path) -> None:
+    problems = found(tmp_path, training=answers({"type": "focal", "gamma": 3}))
+    assert problems["training.objectives.answers.gamma"].remedy == "known: epochs, options, rate, type"

@@ -178,8 +178,11 @@ def _models_at(model: type[BaseModel], location: Sequence[int | str]) -> list[ty
                 following += _models_in(current.model_fields[part].annotation)
             else:
                 following.append(current)
-        tagged = [m for m in following if "type" in m.model_fields and m.model_fields["type"].default == part]
-        found = tagged or following
+        typed = [m for m in following if "type" in m.model_fields]
+        tagged = [m for m in typed if m.model_fields["type"].default == part]
+        # What has no default is the form of other packages' parts.
+        others = [m for m in typed if part == "other" and m.model_fields["type"].is_required()]
+        found = tagged or others or following
     return found
 
 

@@ -99,7 +99,7 @@ def _resolve(use: Use, library: Library, card_folders: Sequence[Path], problems:
 
 def _remedy(use: Use, library: Library) -> str:
     known = closest(use.named.name, library.model_names())
-    return f"check the name and the network, or give a folder with path:; in the library, {known}"
+    return f"in the library, {known}; or check the network, or give a folder with path:"
 
 
 def _ask_hub(uses: list[Use]) -> None:
