@@ -24,14 +24,17 @@ if TYPE_CHECKING:
     from tft.curriculum.standing import Standing
     from tft.records import Mastery
 
-_AFTER_ROLL_BACK = 0.5
-_LATER = 0.7
-"""For each cycle after the first: the rate that teaches a beginner disturbs what it has learned since."""
-_SLOWEST = 0.5
+_RATE_AFTER_ROLL_BACK = 0.5
+"""Share of the learning rate that is left after each checkpoint that was refused."""
+_RATE_A_CYCLE = 0.7
+"""The same after each cycle: the rate that teaches a beginner disturbs what it has learned since."""
+_LOWEST_RATE = 0.5
+"""The least that cycles leave of it."""
 _MOST_REPLAY = 0.5
-_RARER = 0.5
+"""Most of a cycle's rows that are rehearsal."""
+_REVIEW_A_CYCLE_HELD = 0.5
 """For each cycle in a row in which a skill was found mastered: how much less of it is read again (Leitner 1972)."""
-_LONGER = 3
+_WEIGHT_OF_THE_CURRICULUM = 3
 """How much more a skill of the curriculum is rehearsed than one that only has to be kept: its answers are longer."""
 
 
@@ -43,62 +46,76 @@ def plan(standing: Standing, skills: Mapping[str, SkillCard], config: TuitionCon
         skills: the curriculum's skills.
         config: how much is taught, and in which ways.
     """
-    known, purse, only, roll_backs = standing.known, standing.purse, standing.only, standing.roll_backs
-    tuition: list[Tuition] = []
-    waiting: dict[str, str] = {}
-    held: list[str] = []
-    taught: list[str] = []
-    for name, skill in skills.items():
-        if mastered(known.get(name), config.mastery):
-            held.append(name)
-        elif skill.role == "taught":
-            missing = [need for need in skill.needs if need in skills and not mastered(known.get(need), config.ready)]
-            if missing:
-                waiting[name] = f"needs {', '.join(missing)}"
-            else:
-                taught.append(name)
-                tuition += choose_methods(
-                    name, known.get(name), config, roll_backs, tutor=not purse.spent, judged=standing.judged, only=only,
-                    shared_out=purse.scarce,
-                )  # fmt: skip
-                tuition += [line for line in standing.material if line.skill == name]
+    known, purse = standing.known, standing.purse
+    held = [name for name in skills if mastered(known.get(name), config.mastery)]
+    open_ones = [name for name, skill in skills.items() if skill.role == "taught" and name not in held]
+    waiting = {name: f"needs {', '.join(missing)}" for name in open_ones
+               if (missing := _missing(skills[name], standing, skills, config))}  # fmt: skip
+    taught = [name for name in open_ones if name not in waiting]
+    tuition = [line for name in taught for line in _teach(name, standing, config)]
     tuition += [line for line in standing.material if line.skill not in skills]
     if config.methods == "auto" and not purse.spent:
         tuition, dear = spend(tuition, standing, skills, waiting, config.lessons, last=standing.cycle >= config.cycles)
         waiting |= dear
     if taught or tuition:
-        if purse.spent:
-            # What is read again stands for what the tutor would have written.
-            tuition += _review(standing, held, 1.0)
-            new = sum(line.lessons for line in tuition)
-        else:
-            new = sum(line.lessons for line in tuition)
-            # Where tokens are scarce, what they have bought is read as often as there is time for.
-            share = 1.0 if config.methods == "auto" and purse.scarce else config.review * (1 + roll_backs)
-            tuition += _review(standing, held, min(1.0, share))
-        weights = {
-            name: _LONGER if skills[name].role == "taught" or name in standing.kept else 1
-            for name in skills
-            if _is_rehearsed(name, skills[name].role, known.get(name), held) and not standing.shown.get(name)
-        }
+        again = _read_again(standing, held, config)
+        # Where the tutor is spent, what is read again stands for what it would have written.
+        new = sum(line.lessons for line in (*tuition, *(again if purse.spent else ())))
+        tuition += again
         # Its own right answers alone teach nobody who learns from pairs.
-        if only != "preference":
-            # A skill of the curriculum that is not shown is read as often as one that is.
-            floor = min(config.lessons, new)
-            least = {name: floor for name in weights if name in standing.kept or skills[name].role == "taught"}
-            tuition += _rehearse(weights, held, new, config.replay * (1 + roll_backs), least)
+        if standing.only != "preference":
+            tuition += _keep(standing, skills, held, new, config)
     return Syllabus(
         student=standing.student,
         cycle=standing.cycle,
         tuition=tuple(tuition),
         waiting=waiting,
         mastered=tuple(held),
-        learning_rate_scale=_AFTER_ROLL_BACK**roll_backs * max(_SLOWEST, _LATER ** (standing.cycle - 1)),
+        learning_rate_scale=_RATE_AFTER_ROLL_BACK**standing.roll_backs
+        * max(_LOWEST_RATE, _RATE_A_CYCLE ** (standing.cycle - 1)),
     )
 
 
+def _missing(skill: SkillCard, standing: Standing, skills: Mapping[str, SkillCard], config: TuitionConfig) -> list[str]:
+    """List what a skill needs and the student is not ready for."""
+    return [need for need in skill.needs if need in skills and not mastered(standing.known.get(need), config.ready)]
+
+
+def _teach(name: str, standing: Standing, config: TuitionConfig) -> list[Tuition]:
+    """Say how a skill is taught: by the tutor or by the student itself, and from material."""
+    purse = standing.purse
+    lines = choose_methods(
+        name, standing.known.get(name), config, standing.roll_backs, tutor=not purse.spent, judged=standing.judged,
+        only=standing.only, shared_out=purse.scarce,
+    )  # fmt: skip
+    return [*lines, *(line for line in standing.material if line.skill == name)]
+
+
+def _read_again(standing: Standing, held: Sequence[str], config: TuitionConfig) -> list[Tuition]:
+    """Let it read what it was shown in earlier cycles: all of it where the tutor's tokens are scarce or spent."""
+    purse = standing.purse
+    if purse.spent or (config.methods == "auto" and purse.scarce):
+        return _review(standing, held, 1.0)
+    return _review(standing, held, min(1.0, config.review * (1 + standing.roll_backs)))
+
+
+def _keep(
+    standing: Standing, skills: Mapping[str, SkillCard], held: Sequence[str], new: int, config: TuitionConfig
+) -> list[Tuition]:
+    """Let it rehearse what it knows and was not shown, so that new lessons do not push that out."""
+    own = {name for name in skills if name in standing.kept or skills[name].role == "taught"}
+    weights = {
+        name: _WEIGHT_OF_THE_CURRICULUM if name in own else 1
+        for name in skills
+        if _is_rehearsed(name, skills[name].role, standing.known.get(name), held) and not standing.shown.get(name)
+    }
+    # A skill of the curriculum that is not shown is read as often as one that is.
+    least = {name: min(config.lessons, new) for name in weights if name in own}
+    return _rehearse(weights, held, new, config.replay * (1 + standing.roll_backs), least)
+
+
 def _is_rehearsed(name: str, role: str, known: Mastery | None, held: Collection[str]) -> bool:
-    """A skill that only has to be kept is rehearsed while anything of it is right: below mastery it needs it most."""
+    """Whether a skill is rehearsed: one to be kept while anything of it is right, others once held; stretch never."""
     if role == "retention":
         return known is not None and known.right > 0
     return name in held and role != "stretch"
@@ -109,7 +126,7 @@ def _review(standing: Standing, held: Sequence[str], share: float) -> list[Tuiti
     lines = []
     for skill, count in standing.shown.items():
         times = 0 if standing.roll_backs else standing.held.get(skill, 0) * (skill in held)
-        rows = round(count * share * _RARER**times)
+        rows = round(count * share * _REVIEW_A_CYCLE_HELD**times)
         if not rows:
             continue
         reason = "shown before"
