@@ -94,18 +94,9 @@ class Campaign:
         waiting: list[tuple[Pupil, TrainRequest]] = []
         async with asyncio.TaskGroup() as learning:
             for pupil in pupils:
-                syllabus = self._plan(pupil, cycle)
-                if not syllabus.tuition:
-                    mastered = set(self._taught) <= set(syllabus.mastered)
-                    pupil.stop = "mastery" if mastered else self._out_of_lessons()
+                request = await self._teach(pupil, cycle)
+                if request is None:
                     continue
-                offered = await self._teaching.gather(pupil, syllabus)
-                kept = await self._curate(pupil, cycle, offered)
-                if not kept or (not self._shelf.limit and all(lesson.kind == "replay" for lesson in kept)):
-                    pupil.stop = self._out_of_lessons()
-                    continue
-                pupil.remember(kept)
-                request = self._request(pupil, syllabus, kept)
                 if self._config.training.classroom:
                     waiting.append((pupil, request))
                 else:
@@ -113,7 +104,24 @@ class Campaign:
             for group in seat(waiting):
                 learning.create_task(self._learn(cycle, group))
         for pupil in pupils:
-            await self._gate.ask_judge(pupil, cycle)
+            await self._gate.ask_second_opinion(pupil, cycle)
+
+    async def _teach(self, pupil: Pupil, cycle: int) -> TrainRequest | None:
+        """Plan, teach and curate; None where that leaves nothing to learn, and the student stops."""
+        syllabus = self._plan(pupil, cycle)
+        if not syllabus.tuition:
+            mastered = set(self._taught) <= set(syllabus.mastered)
+            pupil.stop = "mastery" if mastered else self._out_of_lessons()
+            return None
+        offered = await self._teaching.gather(pupil, syllabus)
+        kept = await self._curate(pupil, cycle, offered)
+        only_replay = all(lesson.kind == "replay" for lesson in kept)
+        # Where a limit is reached, what is read again is all that is left, and worth a cycle.
+        if not kept or (only_replay and not self._shelf.limit):
+            pupil.stop = self._out_of_lessons()
+            return None
+        pupil.remember(kept)
+        return self._request(pupil, syllabus, kept)
 
     def _plan(self, pupil: Pupil, cycle: int) -> Syllabus:
         adapter = pupil.config.adapter

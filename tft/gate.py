@@ -95,7 +95,7 @@ class Gate:
         pupil.history.append(mean_score(estimate([pupil.check]), self._taught))
         pupil.stop = decision.stop
 
-    async def ask_judge(self, pupil: Pupil, cycle: int) -> None:
+    async def ask_second_opinion(self, pupil: Pupil, cycle: int) -> None:
         """Let the tutor's judge read what the grader came to pass in a cycle of practice.
 
         When all students have been judged: what the tutor has been paid must not depend on who was first.

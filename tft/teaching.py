@@ -108,7 +108,7 @@ class Teaching:
             # Only on what the tutor can answer itself.
             answered = self._shown_before(pupil, cycle, skill, counts["feedback"])
             answered += await self._read_on(pupil, skill, counts["feedback"] - len(answered))
-            lessons += await self._promise(pupil, cycle, tuple(answered))
+            lessons += await self._reserve_feedback(pupil, cycle, tuple(answered))
         if counts.get("self_training"):
             lessons += await self._train_itself(pupil, cycle, skill, counts["self_training"])
         if counts.get("preference"):
@@ -150,7 +150,7 @@ class Teaching:
         seed = str(self._prepared.seed(f"draw {purpose}", pupil.config.id, cycle, skill))
         return [unanswered(item) for item in draw_items(self._prepared.source, skill, count, self._not_drawn, seed)]
 
-    async def _promise(self, pupil: Pupil, cycle: int, lessons: tuple[Lesson, ...]) -> list[Lesson]:
+    async def _reserve_feedback(self, pupil: Pupil, cycle: int, lessons: tuple[Lesson, ...]) -> list[Lesson]:
         """Reserve what the tutor may be asked for while the student trains."""
         if self._shelf.limit:
             return []
