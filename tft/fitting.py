@@ -1,22 +1,28 @@
 """What a model cannot do because of how it is built, found before anything is taught.
 
-It reads a model's ``config.json`` and loads no framework. Left out on purpose: whether a size fits into memory.
+It reads a model's ``config.json`` and its chat template, and loads no framework. Left out on purpose: whether a size
+fits into memory.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from jinja2 import TemplateError, meta
+from jinja2.sandbox import SandboxedEnvironment
+
 from tft.config.adapters import HeadAdapter, RewardTask
+from tft.config.reading import closest
 from tft.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tft.config.adapters import AnyAdapter
-    from tft.config.campaign import EngineConfig
+    from tft.config.campaign import EngineConfig, StudentConfig
 
 Build = Literal["decoder", "encoder", "encoder_decoder"]
 """``decoder``: goes on with a text, as Llama. ``encoder``: reads in both directions and cannot write, as BERT.
@@ -28,6 +34,10 @@ _ENCODERS = frozenset({
     "roberta-prelayernorm", "roc_bert", "roformer", "squeezebert", "xlm-roberta", "xlm-roberta-xl", "xmod", "yoso",
 })  # fmt: skip
 """Model types of transformers that read both ways unless their config says ``is_decoder``."""
+_GIVEN = frozenset({"messages", "tools", "documents", "add_generation_prompt", "raise_exception", "strftime_now"})
+"""What transformers gives to every chat template; beside it, special tokens by their names."""
+_LEARNED = re.compile(r"\{%[-+]?\s*(?:end)?generation\s*[-+]?%\}")
+"""Tags around what is learned of a conversation, which only transformers knows."""
 
 
 def build_of(config: Mapping[str, Any]) -> Build:
@@ -45,16 +55,17 @@ def build_of(config: Mapping[str, Any]) -> Build:
 
 def read_build(folder: str) -> Build:
     """Tell how the model in a folder is built; ``decoder`` where that cannot be read, and whoever loads it says why."""
-    config = _read(folder)
+    config = read_json(folder, "config.json")
     return "decoder" if config is None else build_of(config)
 
 
-def _read(folder: str) -> dict[str, Any] | None:
+def read_json(folder: str, name: str) -> dict[str, Any] | None:
+    """Read a JSON file of a model; None where it is not there, or no mapping."""
     try:
-        config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+        found = json.loads((Path(folder) / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return config if isinstance(config, dict) else None
+    return found if isinstance(found, dict) else None
 
 
 def dropout_of(config: Mapping[str, Any]) -> float:
@@ -78,7 +89,7 @@ def dropout_of(config: Mapping[str, Any]) -> float:
 
 def read_dropout(folder: str) -> float:
     """Give the dropout of the model in a folder; 0 where it cannot be read, and whoever loads it looks again."""
-    config = _read(folder)
+    config = read_json(folder, "config.json")
     return 0.0 if config is None else dropout_of(config)
 
 
@@ -108,6 +119,58 @@ def refuse_student(build: Build, adapter: AnyAdapter, key: str, name: str) -> li
         remedy = "take adapter: lora, or a decoder-only model"
         return [Problem(message, key=f"{key}.adapter", value=adapter.type, remedy=remedy)]
     return []
+
+
+def read_template(folder: str) -> str | None:
+    """Read the chat template of the model in a folder; None where it brings none."""
+    own = Path(folder) / "chat_template.jinja"
+    if own.is_file():
+        return own.read_text(encoding="utf-8")
+    told = (read_json(folder, "tokenizer_config.json") or {}).get("chat_template")
+    # Some models bring several, by name.
+    named = {it["name"]: it["template"] for it in told} if isinstance(told, list) else {"default": told}
+    return named.get("default")
+
+
+def list_switches(template: str) -> set[str]:
+    """List the switches of a chat template: what it reads, does not set itself, and is not given in any case.
+
+    Raises:
+        TemplateError: if it cannot be read.
+
+    >>> list_switches("{{ bos_token }}{{ 'aloud' if enable_thinking }}{{ messages[0].content }}")
+    {'enable_thinking'}
+    """
+    environment = SandboxedEnvironment(extensions=["jinja2.ext.loopcontrols"])
+    read = meta.find_undeclared_variables(environment.parse(_LEARNED.sub("", template)))
+    return {name for name in read - _GIVEN if not name.endswith(("_token", "_tokens"))}
+
+
+def refuse_switches(student: StudentConfig, folder: str, key: str) -> list[Problem]:
+    """Say which switches of a student its chat template does not have.
+
+    Args:
+        student: with its switches.
+        folder: of its base model.
+        key: of the student in the config.
+    """
+    template = student.chat_template or read_template(folder)
+    if not student.template:
+        return []
+    if template is None:
+        remedy = f"leave it out, or name a template in {key}.chat_template"
+        return [Problem("the model brings no chat template", key=f"{key}.template", remedy=remedy)]
+    try:
+        known = list_switches(template)
+    except TemplateError as error:
+        return [Problem(f"its chat template does not work: {error}", key=f"{key}.template", remedy="name another")]
+    message = "is no switch of its chat template, or is set there already"
+    return [
+        Problem(message, key=f"{key}.template", value=name,
+                remedy=f"write it as {key}.chat_template" if name == "chat_template" else closest(name, known))
+        for name in student.template
+        if name not in known
+    ]  # fmt: skip
 
 
 def refuse_tutor(build: Build, engine: EngineConfig, methods: str) -> list[Problem]:

@@ -11,6 +11,7 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from tft.config.campaign import StudentConfig
 from tft.config.cards import GraderConfig, SkillCard
 from tft.earlier import KEY, Earlier
 from tft.errors import Problem, StageError, UserError
@@ -82,10 +83,11 @@ def find_earlier(config: CampaignConfig, beside: Path | None) -> Earlier | None:
     earlier = Earlier(find_run(config.continue_from, KEY, beside))
     problems = []
     for place, student in enumerate(config.students):
-        was = earlier.students.get(student.id, {})
-        now = student.model_dump(mode="json")
-        for key in ("adapter", "chat_template"):
-            if was and now[key] != was[key]:
+        known = earlier.students.get(student.id)
+        before = student if known is None else StudentConfig.model_validate(known)
+        now, was = (it.model_dump(mode="json") for it in (student, before))
+        for key in ("adapter", "chat_template", "template"):
+            if now[key] != was[key]:
                 remedy = (
                     "leave it out: a student goes on as it is. To begin another adapter, `tft export` the student and "
                     "name that folder as the model of a student with another id"

@@ -18,7 +18,7 @@ from tft.config.training import DistillationConfig
 from tft.errors import Problem, UserError
 from tft.exams import Splits, Suite, make_splits, open_suite, read_suite, refuse_names, set_apart
 from tft.exams.judges import appoint, refuse_judges
-from tft.fitting import read_build, refuse_student, refuse_tutor
+from tft.fitting import read_build, refuse_student, refuse_switches, refuse_tutor
 from tft.graders import is_judged
 from tft.inheritance import Inheritance, find_earlier, go_on, take_over
 from tft.library import Library, fetch_weights, load_items, read_tutor
@@ -28,6 +28,7 @@ from tft.ports import ItemSource
 from tft.records import digest, make_seed
 from tft.student import StudentRef
 from tft.student.saved import REWARD_KEY, read_reward_model
+from tft.student.template import with_switches
 from tft.tutor import PreflightRequest, TutorRef
 from tft.tutor.values import longest_values, roles_asked, usual_values
 
@@ -121,7 +122,7 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
             for card, place in cards]  # fmt: skip
     untaught = ((card, _without_taught(suite, splits, inherited)) for card, suite in read)
     suites = tuple((card, set_apart(suite, config.exams.watched, config.seed)) for card, suite in untaught)
-    fresh = tuple(
+    named = tuple(
         StudentRef(
             it.id,
             *fetch_weights(library.model(it.model), f"students.{place}.model"),
@@ -130,7 +131,8 @@ def prepare(config: CampaignConfig, library: Library, folder: Path) -> Prepared:
         )
         for place, it in enumerate(config.students)
     )
-    _refuse_misfits(config, tutor, fresh)
+    _refuse_misfits(config, tutor, named)
+    fresh = tuple(with_switches(ref, it.template) for it, ref in zip(config.students, named, strict=True))
     refuse_judges(
         [suite for _, suite in suites],
         {"the tutor": tutor.fingerprint, **{f"student {ref.id}": ref.base for ref in fresh}},
@@ -210,6 +212,7 @@ def _refuse_misfits(config: CampaignConfig, tutor: TutorRef, students: Sequence[
     problems = refuse_tutor(read_build(tutor.model_path), tutor.engine, config.tuition.methods)
     for place, (it, ref) in enumerate(zip(config.students, students, strict=True)):
         problems += refuse_student(read_build(ref.base_path), it.adapter, f"students.{place}", it.model)
+        problems += refuse_switches(it, ref.base_path, f"students.{place}")
     if problems:
         raise UserError(*problems)
 

@@ -18,8 +18,10 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from tests.encoders import build_encoder
 from tests.making import demonstration
 from tests.remote import VLLM, elsewhere, needs_vllm
+from tests.thinking import NOTHING, QUIET, build_thinker
 from tft.config.adapters import (
     BottleneckAdapter,
+    FullAdapter,
     HeadAdapter,
     LoraAdapter,
     PeftAdapter,
@@ -28,7 +30,7 @@ from tft.config.adapters import (
 )
 from tft.config.training import TrainingConfig
 from tft.errors import UserError
-from tft.examination import examine
+from tft.examination import examine, find_student
 from tft.exporting import export_student
 from tft.library import Library, fingerprint_model
 from tft.ports import Sampling
@@ -37,6 +39,7 @@ from tft.student import StudentRef
 from tft.student.models import open_reader, open_student
 from tft.student.reading import encode_answered
 from tft.student.saved import read_saved
+from tft.student.template import with_switches
 from tft.training import TrainRequest, train
 
 if TYPE_CHECKING:
@@ -108,6 +111,43 @@ def test_a_merged_student_is_a_plain_model(name: str, ada: StudentRef, tmp_path:
         )
         written = model.generate(**asked, max_new_tokens=32, do_sample=False)[0, asked["input_ids"].shape[1] :]
         assert tokenizer.decode(written, skip_special_tokens=True) == answer
+
+
+@pytest.fixture
+def quiet(ada: StudentRef, novice: Path, tmp_path: Path) -> StudentRef:
+    """Give a student that could think aloud, and is told not to."""
+    folder = str(build_thinker(tmp_path / "thinker", novice))
+    return with_switches(replace(ada, base_path=folder, base=fingerprint_model(folder)), QUIET)
+
+
+@pytest.mark.parametrize("adapter", [FullAdapter(), LoraAdapter(r=8)], ids=lambda it: it.type)
+def test_an_exported_student_is_asked_as_it_was_examined(
+    adapter: AnyAdapter, quiet: StudentRef, tmp_path: Path
+) -> None:
+    learned = teach(quiet, adapter, tmp_path)
+    rows, answers, _ = said(learned)
+    folder = export_student(Library(), tmp_path, "ada", tmp_path / "out", adapter=False)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for question, answer, row in zip(QUESTIONS, answers, rows, strict=True):
+        # Whoever runs it knows nothing of switches.
+        asked = tokenizer.apply_chat_template(
+            [{"role": "user", "content": question}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        (prompt,) = asked["input_ids"].tolist()
+        assert tokenizer.decode(prompt) == f"Q{question}\nA{NOTHING}"
+        assert row[: len(prompt)] == prompt
+        written = model.generate(**asked, max_new_tokens=32, do_sample=False)[0, len(prompt) :]
+        assert tokenizer.decode(written, skip_special_tokens=True) == answer
+    # By its folder alone it is the same student.
+    final = find_student(Library(), str(tmp_path / "students" / "ada" / "final"))
+    assert said(final)[:2] == (rows, answers)
+
+
+def test_an_exported_adapter_brings_the_template_along(quiet: StudentRef, tmp_path: Path) -> None:
+    teach(quiet, LoraAdapter(r=8), tmp_path)
+    folder = export_student(Library(), tmp_path, "ada", tmp_path / "out", adapter=True)
+    assert (folder / "chat_template.jinja").read_text() == quiet.chat_template
 
 
 @needs_vllm

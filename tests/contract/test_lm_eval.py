@@ -18,16 +18,18 @@ from click.testing import CliRunner
 
 from benchmarks.documents import ROOT
 from tests.making import demonstration
+from tests.thinking import NOTHING, QUIET, build_thinker
 from tft.cli import main
 from tft.config.adapters import HeadAdapter, LoraAdapter, RewardTask
 from tft.config.suites import LmEvalCard, SuiteCard
 from tft.config.training import TrainingConfig
 from tft.errors import UserError
 from tft.exams import open_suite, read_suite
-from tft.exams.harness import TaskRequest, sit_task
+from tft.exams.harness import TaskRequest, _open, sit_task
 from tft.exporting import export_student
-from tft.library import Library
+from tft.library import Library, fingerprint_model
 from tft.student import StudentRef
+from tft.student.template import with_switches
 from tft.training import TrainRequest, train
 
 pytest.importorskip("lm_eval", reason="lm-eval is not installed; the extra [lm-eval] brings it")
@@ -133,6 +135,12 @@ def test_a_sitting_has_a_verdict_a_question(place: Path, ada: StudentRef) -> Non
         assert answer.verdict.passed == (answer.attempt.text == row["choices"][row["gold"]])
         assert answer.attempt.confidence is not None and 1 / 3 <= answer.attempt.confidence <= 1
         assert answer.verdict.reason.startswith("acc is ") and answer.verdict.grader == "lm-eval"
+
+
+def test_a_student_is_asked_with_the_switches_of_its_template(ada: StudentRef, novice: Path, tmp_path: Path) -> None:
+    folder = str(build_thinker(tmp_path / "thinker", novice))
+    quiet = with_switches(replace(ada, base_path=folder, base=fingerprint_model(folder)), QUIET)
+    assert _open(quiet, 1).apply_chat_template([{"role": "user", "content": "7+5"}]) == f"Q7+5\nA{NOTHING}"
 
 
 def test_the_example_in_the_docs_can_be_sat(monkeypatch: pytest.MonkeyPatch) -> None:

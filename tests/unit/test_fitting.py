@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.encoders import build_encoder
 from tests.halves import build
+from tests.thinking import QUIET, TEMPLATE, build_thinker
 from tft.config import CampaignConfig, read_config
 from tft.errors import UserError
-from tft.fitting import read_build, read_dropout
+from tft.fitting import list_switches, read_build, read_dropout, read_template
 from tft.library import Library
 from tft.preparation import prepare
 from tft.validation import validate
@@ -93,6 +95,66 @@ def test_but_not_by_what_stands_before_every_prompt(t5: Path, tmp_path: Path) ->
     problem = validate(path).problems[0]
     assert "reads in both directions" in problem.message and "lora" in (problem.remedy or "")
     assert problem.file == str(path)
+
+
+@pytest.mark.parametrize(("template", "switches"), [
+    (TEMPLATE, {"enable_thinking"}),
+    ("{% if loud is not defined %}{% set loud = true %}{% endif %}{{ loud }}", {"loud"}),
+    ("{% set loud = false %}\n{{ loud }}{{ bos_token }}{{ additional_special_tokens }}{{ strftime_now('%d') }}", set()),
+    ("{%- generation -%}{% for it in messages %}{% continue %}{% endfor %}{{ tools }}{%- endgeneration -%}", set()),
+    ("plain", set()),
+])  # fmt: skip
+def test_the_switches_of_a_template_are_what_it_wants_to_know(template: str, switches: set[str]) -> None:
+    assert list_switches(template) == switches
+
+
+def test_a_template_is_found_wherever_a_model_keeps_it(novice: Path, t5: Path, tmp_path: Path) -> None:
+    assert read_template(str(novice)) == (novice / "chat_template.jinja").read_text()
+    assert read_template(str(t5)) is None and read_template(str(tmp_path)) is None
+    told = tmp_path / "tokenizer_config.json"
+    for template, found in (
+        ("one", "one"),
+        ([{"name": "tool_use", "template": "two"}, {"name": "default", "template": "one"}], "one"),
+        ([{"name": "tool_use", "template": "two"}], None),
+    ):
+        told.write_text(json.dumps({"chat_template": template}))
+        assert read_template(str(tmp_path)) == found
+
+
+def test_switches_that_a_template_has_are_set_before_a_campaign(novice: Path, tmp_path: Path) -> None:
+    thinker = build_thinker(tmp_path / "thinker", novice)
+    students = [{"id": "ada", "model": f"path:{thinker}", "template": QUIET}, {"id": "bea", "model": f"path:{thinker}"}]
+    path = write(tmp_path, students=students)
+    assert refused(path) == []
+    prepared = prepare(read_config(CampaignConfig, path), Library(tmp_path), tmp_path / "run")
+    set_to = [it.chat_template for it in prepared.students]
+    assert set_to == [f"{{% set enable_thinking = False %}}\n{TEMPLATE}", None]
+    assert prepared.identity()["config"]["students"][0]["template"] == QUIET
+
+
+def test_switches_that_a_template_has_not_are_refused(novice: Path, tmp_path: Path) -> None:
+    thinker = f"path:{build_thinker(tmp_path / 'thinker', novice)}"
+    done = build_thinker(tmp_path / "done", novice)
+    (done / "chat_template.jinja").write_text("{% set enable_thinking = False %}\n" + TEMPLATE)
+    students = [
+        {"id": "ada", "model": thinker, "template": {"enable_thinkng": False, "messages": []}},
+        {"id": "bea", "model": thinker, "template": {"chat_template": "plain"}},
+        {"id": "cora", "model": thinker, "chat_template": "plain", "template": QUIET},
+        {"id": "dora", "model": f"path:{done}", "template": QUIET},
+        {"id": "emmy", "model": thinker, "chat_template": "{% if %}", "template": QUIET},
+        {"id": "fay", "model": f"path:{build_encoder(tmp_path / 'bert')}", "template": QUIET,
+         "adapter": {"type": "head", "task": "classifier"}},
+    ]  # fmt: skip
+    path = write(tmp_path, students=students)
+    assert refused(path) == [
+        ("students.0.template", "enable_thinkng"), ("students.0.template", "messages"),
+        ("students.1.template", "chat_template"), ("students.2.template", "enable_thinking"),
+        ("students.3.template", "enable_thinking"), ("students.4.template", None), ("students.5.template", None),
+    ]  # fmt: skip
+    meant, _, elsewhere, *_, broken, bare = validate(path).problems
+    assert meant.remedy == "did you mean enable_thinking? known: enable_thinking"
+    assert elsewhere.remedy == "write it as students.1.chat_template"
+    assert "does not work" in broken.message and "brings no chat template" in bare.message
 
 
 def test_an_encoder_decoder_tutor_answers_but_is_not_asked_for_probabilities(t5: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tft.config.reading import parse_config
 from tft.earlier import Earlier, fill_students
 from tft.errors import UserError
 from tft.exams import Splits, Suite
-from tft.inheritance import Inheritance, _to_read_again
+from tft.inheritance import Inheritance, _to_read_again, find_earlier
 from tft.ledger import Ledger
 from tft.preparation import _without_taught
 from tft.records import Inherited, Version
@@ -75,6 +75,17 @@ def test_students_are_filled_in_by_their_ids(tmp_path: Path) -> None:
     blaise, emmy, nonsense = values["students"]
     assert (blaise["model"], blaise["learning_rate"]) == ("m", 0.1)
     assert (emmy, nonsense) == ({"id": "emmy"}, 3)
+
+
+def test_a_student_goes_on_with_the_switches_of_its_template(tmp_path: Path) -> None:
+    # A run of before there were any has none.
+    plant(tmp_path / "first")
+    config = campaign().model_copy(update={"continue_from": "first"})
+    assert find_earlier(config, tmp_path) is not None
+    (ada,) = config.students
+    loud = config.model_copy(update={"students": (ada.model_copy(update={"template": {"loud": True}}),)})
+    with pytest.raises(UserError, match=r"students\.0\.template: is not what ada has in first"):
+        find_earlier(loud, tmp_path)
 
 
 def test_a_campaign_that_continues_none_is_left_as_it_is(tmp_path: Path) -> None:

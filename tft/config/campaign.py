@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from tft.config._base import Count, Frozen, Identifier, Refusal, execution, name_to_type, refuse
 from tft.config.adapters import Adapter, FullAdapter, HeadAdapter, LoraAdapter
@@ -188,6 +188,9 @@ class StudentConfig(Frozen):
     """Jinja template to write conversations with, instead of the model's own; ``plain`` puts turns one after the other,
     for models that only go on with a text. None means the model's own; an encoder-decoder model without one reads what
     its tokenizer makes of a text."""
+    template: dict[str, JsonValue] = Field(default_factory=dict)
+    """Switches of the chat template, such as ``{enable_thinking: false}`` for a model that would think aloud. They go
+    with the student: it is taught, examined and exported with them."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Peak learning rate; None means a rule of thumb by adapter and width of the model."""
 

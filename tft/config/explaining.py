@@ -38,6 +38,7 @@ _MESSAGES = {
     "dict_type": "must be a mapping of keys to values",
     "tuple_type": "must be a list",
     "string_pattern_mismatch": "may hold only lower-case letters, digits, - and _, 63 at most, - and _ not in front",
+    "invalid-json-value": "must be text, a number, true, false, null, or a list or mapping of these; a date is quoted",
     "union_tag_invalid": "is not one of the kinds there are",
     "union_tag_not_found": "says nothing about its type",
 }

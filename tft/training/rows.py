@@ -72,7 +72,8 @@ def _row(example: Example, skill: str, tokenizer: PreTrainedTokenizerBase, *, wh
     if not text.startswith(prompt):
         raise StageError(
             "the student's chat template writes a finished answer differently from one that is asked for, so that it "
-            "would learn tokens that it is never asked for. Name another with students.chat_template"
+            "would learn tokens that it is never asked for. Set a switch of it in students.template, or name another "
+            "with students.chat_template"
         )
     head = list(tokenizer(prompt, add_special_tokens=False)["input_ids"])
     answer = text[len(prompt) :] if whole else messages[-1]["content"]

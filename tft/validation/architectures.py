@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tft.config.adapters import LoraAdapter
 from tft.errors import Problem
-from tft.fitting import read_build, read_dropout, refuse_student, refuse_tutor
+from tft.fitting import read_build, read_dropout, refuse_student, refuse_switches, refuse_tutor
+from tft.library import is_file
 from tft.validation.content import engine_of
 
 if TYPE_CHECKING:
@@ -20,12 +22,16 @@ if TYPE_CHECKING:
 
 def check_architectures(draft: Draft, content: Content, uses: Sequence[Use], problems: list[Problem]) -> None:
     """Refuse what a model cannot do because of how it is built; of one that is not here yet, it is found when it is."""
-    builds = {use.who: read_build(use.folder) for use in uses if use.folder is not None}
+    folders = {use.who: use.folder for use in uses if use.folder is not None}
+    builds = {who: read_build(folder) for who, folder in folders.items()}
     found: list[Problem] = []
     for place, student in enumerate(draft.config.students if draft.whole else ()):
         key = f"students.{place}"
         if f"{key}.model" in builds:
             found += refuse_student(builds[f"{key}.model"], student.adapter, key, student.model)
+            # Of a model on the hub, the cache may hold the config alone.
+            if is_file(Path(folders[f"{key}.model"]) / "tokenizer_config.json"):
+                found += refuse_switches(student, folders[f"{key}.model"], key)
     engine = engine_of(draft, content)
     if "tutor" in builds and engine is not None:
         found += refuse_tutor(builds["tutor"], engine, draft.config.tuition.methods)

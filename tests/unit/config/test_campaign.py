@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -93,8 +94,17 @@ def test_a_config_survives_being_written_and_read() -> None:
     assert parse_config(CampaignConfig, config.model_dump(mode="json"), "f") == config
 
 
+def test_switches_of_a_template_are_what_json_can_say() -> None:
+    plain, dated = ({**SOUND["students"][0], "template": {"date_string": it}} for it in ("26 July", date(2024, 7, 26)))
+    config = parse_config(CampaignConfig, {**SOUND, "students": [plain]}, "f")
+    assert config.students[0].template == {"date_string": "26 July"}
+    with pytest.raises(UserError, match=r"students\.0\.template\.date_string: must be text, .*; a date is quoted"):
+        parse_config(CampaignConfig, {**SOUND, "students": [dated]}, "f")
+
+
 @pytest.mark.parametrize(("setting", "counts"), [
     ({"seed": 1}, True),
+    ({"students": [{"id": "ada", "model": "m", "template": {"enable_thinking": False}}]}, True),
     ({"threads": {"student": 2}}, True),
     ({"exams": {"final": 9}}, True),
     ({"tuition": {"mastery": 0.5}}, True),
