@@ -7,6 +7,7 @@ from typing import Any
 
 import items
 
+from tft.graders import CUT_OFF
 from tft.records import Answered, Attempt, Example, Item, Lesson, Lineage, Message, Sitting, Verdict, digest
 
 
@@ -32,12 +33,12 @@ def demonstration(question: str, work: str | None = None) -> Lesson:
 
 
 def sitting(exam: str = "check", **marks: str) -> Sitting:
-    """Make a sitting out of marks by skill: ``add="1101"`` is four items, three of them right."""
+    """Make a sitting out of marks by skill: ``add="110-"`` is four items, two of them right, and one cut off."""
     answers = []
     for skill, row in marks.items():
         for place, mark in enumerate(row):
             item = Item(skill, 1, f"{skill} {place}", "1", f"{skill} {place}", "curriculum")
-            verdict = Verdict(float(mark == "1"), "planted", "test")
+            verdict = CUT_OFF if mark == "-" else Verdict(float(mark == "1"), "planted", "test")
             answers.append(Answered(Attempt(item, mark, 2), verdict))
     return Sitting(exam, tuple(answers))
 

@@ -11,6 +11,7 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tft.config import Frozen
+from tft.exams import MOSTLY_CUT_OFF, measure_cut_off
 from tft.ledger import Ledger, Step
 from tft.metrics import measure
 from tft.records import (
@@ -173,7 +174,9 @@ def describe(result: Any) -> str:
             return f"{result.exam} was not sat: {result.reason}"
         case Sitting():
             right = sum(answer.verdict.passed for answer in result.answers)
-            return f"{right} of {len(result.answers)} right on {result.exam}"
+            cut_off = measure_cut_off(result.answers) or 0.0
+            mostly = f", {100 * cut_off:.0f} % cut off before their end" if cut_off > MOSTLY_CUT_OFF else ""
+            return f"{right} of {len(result.answers)} right on {result.exam}{mostly}"
         case Beliefs():
             left = [it.skill for it in result.skills if it.undecided]
             asked = f"{result.questions} of {result.of} questions asked, " if result.of else ""

@@ -222,6 +222,9 @@ def test_a_real_stage_comes_back_from_the_ledger_as_it_was(setting: Setting) -> 
 
 @pytest.mark.parametrize(("result", "words"), [
     (sitting("final", add="110"), "2 of 3 right on final"),
+    (sitting("final", add="10--"), "1 of 4 right on final"),
+    (sitting("final", add="1---"), "1 of 4 right on final, 75 % cut off before their end"),
+    (sitting("final"), "0 of 0 right on final"),
     (Syllabus("ada", 1, (Tuition("add", "demonstration", 9, "r"), Tuition("sub", "replay", 3, "r")), {"mul": "w"}, ()),
      "teaches add; 1 wait"),
     (Syllabus("ada", 1, (), {}, ("add",)), "teaches nothing; 0 wait"),

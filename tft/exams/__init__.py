@@ -6,12 +6,13 @@ The examiner runs models, so it is imported by its own name: ``tft validate`` re
 
 from tft.exams.consistency import measure_consistency
 from tft.exams.reading import read_suite
-from tft.exams.scores import effective_counts, measure_change, measure_score
+from tft.exams.scores import MOSTLY_CUT_OFF, effective_counts, measure_change, measure_cut_off, measure_score
 from tft.exams.splits import Splits, make_splits
 from tft.exams.suites import Suite, find_suite, open_suite, refuse_names
 from tft.exams.watched import set_apart
 
 __all__ = [
+    "MOSTLY_CUT_OFF",
     "Splits",
     "Suite",
     "effective_counts",
@@ -19,6 +20,7 @@ __all__ = [
     "make_splits",
     "measure_change",
     "measure_consistency",
+    "measure_cut_off",
     "measure_score",
     "open_suite",
     "read_suite",

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tft.graders import CUT_OFF
 from tft.statistics import effective_size, mcnemar, paired_difference, wilson_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tft.records import Answered
+
+MOSTLY_CUT_OFF = 0.5
+"""Share of answers that were cut off above which a score says more of their length than of what is in them."""
 
 
 def measure_score(answers: Sequence[Answered]) -> dict[str, Any]:
@@ -30,6 +34,11 @@ def measure_score(answers: Sequence[Answered]) -> dict[str, Any]:
     low, high = wilson_interval(*effective_counts(answers))
     measured = {"score": score, "low": low, "high": high, "n": n}
     return measured if different == n else {**measured, "questions": different}
+
+
+def measure_cut_off(answers: Sequence[Answered]) -> float | None:
+    """Give the share of answers that are wrong because they were cut off before their end; None without answers."""
+    return sum(it.verdict.grader == CUT_OFF.grader for it in answers) / len(answers) if answers else None
 
 
 def effective_counts(answers: Sequence[Answered]) -> tuple[float, float]:

@@ -10,10 +10,16 @@ from typing import Any
 from tft.report import rows, words
 from tft.report.measures import Measure, mapping, number
 
+_MEANS = {
+    "before": "what it gained may be that it learned to answer in fewer tokens, and not what it was taught",
+    "after": "what it knows now may be more than its scores say",
+}
+
 
 def limits(report: dict[str, Any]) -> list[str]:
     """List what a reader should know before relying on the report, the most particular first."""
     return [
+        *_cut_off(report),
         *_lost(report),
         *_trusted(report),
         *_audited(report),
@@ -21,6 +27,16 @@ def limits(report: dict[str, Any]) -> list[str]:
         *_whole(report),
         *_unmeasured(report),
         *_inference(report),
+    ]
+
+
+def _cut_off(report: dict[str, Any]) -> list[str]:
+    """Tell where a score says how long answers are, and so a gain may be that they became shorter."""
+    return [
+        f"{words.percent(share, 0)} of {student.get('id')}'s answers to the final exam were cut off before their end "
+        f"{when} tuition, and count as wrong: {_MEANS[when]}."
+        for student in rows.students(report)
+        for when, share in rows.cut_off(student).items()
     ]
 
 

@@ -33,9 +33,27 @@ def next_steps(report: dict[str, Any]) -> list[str]:
     """Say what to do next, what matters most first: at most five sentences."""
     if not rows.students(report):
         return []
-    found = [*_stopped(report), *_fallen(report), *_not_sat(report), *_waiting(report), *_undecided(report),
-             *_too_sure(report)]  # fmt: skip
+    found = [*_cut_off(report), *_stopped(report), *_fallen(report), *_not_sat(report), *_waiting(report),
+             *_undecided(report), *_too_sure(report)]  # fmt: skip
     return found[:_MOST]
+
+
+def _cut_off(report: dict[str, Any]) -> Iterator[str]:
+    """Tell what lets answers come to their end, where most of them do not: their scores say little."""
+    cut = {str(it.get("id")): rows.cut_off(it) for it in rows.students(report)}
+    told = [
+        f"{name} ({words.listed(f'{words.percent(share, 0)} {when} tuition' for when, share in shares.items())})"
+        for name, shares in cut.items()
+        if shares
+    ]
+    if told:
+        config = map(mapping, mapping(report.get("config")).get("students") or [])
+        aloud = any(cut.get(str(it.get("id"))) and not it.get("template") for it in config)
+        quiet = ", or, for a model that thinks before it answers, write `template: {enable_thinking: false}`"
+        yield (
+            f"Most answers of {_listed(told)} were cut off before their end, and count as wrong: raise "
+            f"{_key(report, 'exams.max_tokens')}{quiet if aloud else ''}."
+        )
 
 
 def _stopped(report: dict[str, Any]) -> Iterator[str]:

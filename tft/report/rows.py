@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from tft.exams import MOSTLY_CUT_OFF
 from tft.report.measures import Change, Measure, mapping, number
 
 ROLES = ("taught", "retention", "stretch")
@@ -186,6 +187,15 @@ def standings(report: dict[str, Any], student: dict[str, Any]) -> dict[str, list
             nearly = row.after.score >= (mastery if ready is None else ready)
             found["mastered" if row.after.score >= mastery else "nearly" if nearly else "not_yet"].append(row.name)
     return found
+
+
+def cut_off(student: dict[str, Any]) -> dict[str, float]:
+    """Give the share of a student's answers to the final exam that were cut off, ``before`` and ``after``, where it is
+    most of them.
+    """
+    found = mapping(student.get("cut_off"))
+    shares = {when: number(found.get(when)) for when in ("before", "after")}
+    return {when: share for when, share in shares.items() if share is not None and share > MOSTLY_CUT_OFF}
 
 
 def _row(name: str, found: dict[str, Any], **more: Any) -> Row:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tft.curriculum import estimate
 from tft.curriculum.findings import name_gamed_grader
-from tft.exams import measure_change, measure_consistency, measure_score
+from tft.exams import measure_change, measure_consistency, measure_cut_off, measure_score
 from tft.records import (
     SELF_CORRECTION,
     Answered,
@@ -108,6 +108,10 @@ class Transcript:
             "mastery": self._mastery(),
             "final_mean": {
                 when: _mean([skills[name][when].get("score") for name in taught]) for when in ("before", "after")
+            },
+            "cut_off": {
+                when: measure_cut_off(it.answers) if it is not None else None
+                for when, it in (("before", before), ("after", after))
             },
             "whole": whole,
             "retention": {"worst_drop": _worst_drop(skills, before, after)},

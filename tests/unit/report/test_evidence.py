@@ -54,6 +54,15 @@ def test_a_whole_exam_that_was_sat_only_once_has_no_change(tmp_path: Path) -> No
     assert (whole["before"], whole["after"]["score"], whole["change"]) == ({}, 0.5, None)
 
 
+def test_what_was_cut_off_is_counted(tmp_path: Path) -> None:
+    found = report(tmp_path, (sitting("final", add="1---"), sitting("final", add="110-")))
+    assert found["students"][0]["cut_off"] == {"before": 0.75, "after": 0.25}
+    assert found["next"][0].startswith("Most answers of ada")
+    # Suites alone say nothing of the final exam.
+    sat = (sitting("sums", sums="1---"),) * 2
+    assert report(tmp_path / "sums", sat)["students"][0]["cut_off"] == {"before": None, "after": None}
+
+
 def test_a_whole_exam_that_was_never_sat_gives_its_reason_once(tmp_path: Path) -> None:
     found = report(tmp_path, (FAILED, FAILED))
     whole = found["students"][0]["whole"]["sums"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tft.report.limits import limits
 from tft.report.next_steps import next_steps
 
 
@@ -53,6 +54,28 @@ def test_what_was_refused_is_named_where_no_lesson_was_left(report: dict[str, An
     assert "1,250 of 10,720 were refused, most of them as `duplicate`" in next_steps(report)[0]
     report["curation"]["rejected"] = {"wrong": 0}
     assert "nothing to teach ada" in next_steps(report)[0]
+
+
+def test_answers_that_were_cut_off_come_first_with_what_lets_them_end(report: dict[str, Any]) -> None:
+    report["config"]["exams"] = {"max_tokens": 64}
+    for student in report["students"]:
+        student["cut_off"] = {"before": 0.5, "after": None}
+    assert not any("cut off" in it for it in [*next_steps(report), *limits(report)])
+    report["students"][0]["cut_off"] = {"before": 0.94, "after": 0.02}
+    said = next_steps(report)[0].replace("\xa0", " ")
+    assert said.startswith("Most answers of ada (94 % before tuition) were cut off before their end")
+    assert said.endswith(
+        "raise `exams.max_tokens` (now 64), or, for a model that thinks before it answers, write "
+        "`template: {enable_thinking: false}`."
+    )
+    assert "what it gained may be that it learned to answer in fewer tokens" in limits(report)[0]
+    # It has been told not to think already.
+    report["config"]["students"][0]["template"] = {"enable_thinking": False}
+    report["students"][0]["cut_off"]["after"] = 0.75
+    said = next_steps(report)[0].replace("\xa0", " ")
+    assert "ada (94 % before tuition and 75 % after tuition)" in said
+    assert said.endswith("raise `exams.max_tokens` (now 64).")
+    assert "75 % of ada's answers" in limits(report)[1].replace("\xa0", " ")
 
 
 def test_what_fell_and_what_was_not_sat_is_told(report: dict[str, Any]) -> None:
