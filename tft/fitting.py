@@ -133,7 +133,9 @@ def read_template(folder: str) -> str | None:
 
 
 def list_switches(template: str) -> set[str]:
-    """List the switches of a chat template: what it reads, does not set itself, and is not given in any case.
+    """List the switches of a chat template: what it reads although it need not be set there, and is not given anyway.
+
+    Among them may be names that it sets itself, where Jinja cannot tell that it always does.
 
     Raises:
         TemplateError: if it cannot be read.
