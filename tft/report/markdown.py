@@ -5,6 +5,7 @@ Left out on purpose: curves and lessons, which ``report.html`` shows, and any wo
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -60,7 +61,7 @@ def render_model_card(report: dict[str, Any], student: dict[str, Any]) -> str:
         f"# {name}",
         f"{student.get('model')}, taught by {tutor.get('id')} ({tutor.get('model')}) in the campaign "
         f"{report.get('campaign')}, seed {report.get('seed')}; adaptation: {adapter}, "
-        f"{words.percent(student.get('trainable_share'))} of the weights.",
+        f"{words.percent(student.get('trainable_share'))} of the weights.{_asked_with(report, student)}",
         "## What it can do",
         _told(report, student),
         _scores(report, student),
@@ -73,6 +74,12 @@ def render_model_card(report: dict[str, Any], student: dict[str, Any]) -> str:
         "The licence of the base model holds for what was made of it; this card does not choose another.",
     ]
     return _join(parts)
+
+
+def _asked_with(report: dict[str, Any], student: dict[str, Any]) -> str:
+    config = map(mapping, mapping(report.get("config")).get("students") or [])
+    switches = next((it.get("template") for it in config if it.get("id") == student.get("id")), None)
+    return f" Its chat template is set to `{json.dumps(switches)}`, as it was taught and examined." if switches else ""
 
 
 def _join(parts: list[str]) -> str:

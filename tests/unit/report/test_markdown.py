@@ -48,6 +48,14 @@ def test_the_hub_reads_a_students_card(report: dict[str, Any]) -> None:
     assert "blaise" not in card.text
 
 
+def test_the_card_says_what_the_chat_template_is_set_to(report: dict[str, Any]) -> None:
+    assert "chat template" not in render_model_card(report, report["students"][0])
+    report["config"]["students"][0]["template"] = {"enable_thinking": False}
+    ada, blaise = (render_model_card(report, it) for it in report["students"])
+    assert 'Its chat template is set to `{"enable_thinking": false}`, as it was taught and examined.' in ada
+    assert "chat template" not in blaise
+
+
 def test_a_report_with_nothing_in_it_has_a_card_all_the_same() -> None:
     assert "# None-ada" in render_model_card({}, {"id": "ada"})
     assert render_markdown({}).startswith("# None")
