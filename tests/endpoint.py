@@ -14,7 +14,6 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tft.engines.transformers import TransformersEngine
 from tft.ports import Sampling
 from tft.records import Message
 
@@ -36,7 +35,7 @@ class Endpoint(ThreadingHTTPServer):
 
     def __init__(
         self,
-        engine: TransformersEngine,
+        engine: Any,
         faults: Sequence[str | None] = (),
         key: str | None = None,
         quirks: Iterable[str] = (),
@@ -62,7 +61,7 @@ class Endpoint(ThreadingHTTPServer):
 
 @contextmanager
 def serve(
-    engine: TransformersEngine,
+    engine: Any,
     faults: Sequence[str | None] = (),
     key: str | None = None,
     quirks: Iterable[str] = (),

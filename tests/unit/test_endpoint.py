@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,13 @@ GREEDY = Sampling(24)
 @pytest.fixture(scope="module")
 def model(novice: Path) -> TransformersEngine:
     return TransformersEngine(*load_model(novice), "novice")
+
+
+class Quick:
+    """A model that has one answer to everything, at once."""
+
+    def generate(self, prompts: Sequence[object], _: Sampling, seeds: Sequence[int]) -> list[Generation]:
+        return [Generation(f"#{seed}", 5, 3, True, None) for _, seed in zip(prompts, seeds, strict=True)]
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +99,45 @@ def test_a_server_that_is_down_is_tried_now_and_then(model: TransformersEngine) 
             open_at(server.url, deadline=1.5, breaker=3).generate(QUESTIONS * 4, GREEDY)
         # 20 rows that came back every 0.1 s would have made hundreds of calls.
         assert server.calls < 40
+
+
+def test_a_short_outage_ends_nothing_and_holds_nobody_up() -> None:
+    with serve(Quick(), ["error"]) as server:
+        threading.Timer(0.3, setattr, (server, "faults", ())).start()
+        start = time.monotonic()
+        # If each of 64 had a fifth of a second for its own trial, the last one would come after the deadline.
+        answers = open_at(server.url, deadline=10, breaker=3).generate(QUESTIONS * 40, GREEDY)
+        assert time.monotonic() - start < 8
+    assert len(answers) == 200
+
+
+def test_one_request_at_a_time_tries_a_server_that_is_down() -> None:
+    with serve(Quick(), ["hang"]) as server:
+        with pytest.raises(StageError, match="last: no answer"):
+            open_at(server.url, timeout=0.2, deadline=1.5, breaker=3).generate(QUESTIONS * 4, GREEDY)
+        # All twenty, two that came back before the third had failed, and what fits into 1.3 s one after the other.
+        assert 20 < server.calls < 32
+
+
+def test_who_has_too_much_to_do_is_not_down() -> None:
+    with serve(Quick(), ["retry_after"]) as server:
+        with pytest.raises(StageError, match="last: status 429"):
+            open_at(server.url, deadline=3, breaker=3).generate(QUESTIONS * 4, GREEDY)
+        # All twenty, and all again when they may; one at a time would be another fourteen.
+        assert server.calls > 45
+
+
+def test_a_refusal_says_that_a_server_is_back(model: TransformersEngine) -> None:
+    with serve(model, ["error", "refuse"]) as server:
+        tutor = open_at(server.url, breaker=1, deadline=5)
+        with pytest.raises(PrerequisiteError):
+            tutor.generate(QUESTIONS[:1], GREEDY)
+        server.faults = ()
+        assert tutor.generate(QUESTIONS, GREEDY) == healthy(model)
+
+
+def test_no_wait_is_longer_than_the_longest_however_often_it_failed() -> None:
+    assert max(endpoint._pause(failed) for failed in (1, 10, 5000) for _ in range(100)) <= 0.2
 
 
 def test_requests_a_minute_are_kept(model: TransformersEngine) -> None:

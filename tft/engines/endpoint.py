@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
+_DOUBLINGS = 10
+_TOO_MANY = 429
 _A_MESSAGE = 16
 """Tokens a chat template may add to a message, where nobody can count them."""
 
@@ -218,8 +220,21 @@ class _Again(Exception):  # noqa: N818
     """A failure that asking again may mend."""
 
     why: str
-    wait: float | None = None
+    wait: float = 0.0
     """Seconds the server asked to be left alone."""
+    down: bool = True
+    """Whether it looks as if the server were down; one that says that it has too much to do is not."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Requests that came together."""
+
+    path: str
+    deadline: float
+    """In seconds, on the monotonic clock."""
+    over: bool = False
+    """Whether one of them failed for good, so that nobody wants the others."""
 
 
 class _Line:
@@ -228,9 +243,12 @@ class _Line:
     def __init__(self, config: EndpointEngineConfig, key: str | None) -> None:
         self._config = config
         self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        self._lock = threading.Lock()
+        self._gap = 60 / config.requests_per_minute if config.requests_per_minute else 0.0
+        self._changed = threading.Condition()
         self._not_before = 0.0
         self._failures = 0
+        self._trials = 0
+        self._on_trial = False
         self._last = ""
         self.answered = 0
 
@@ -238,14 +256,13 @@ class _Line:
         """Ask side by side, and give the answers in order; the first failure that cannot be mended ends all."""
         if not bodies:
             return []
-        deadline = time.monotonic() + self._config.deadline
-        stop = threading.Event()
+        batch = _Batch(path, time.monotonic() + self._config.deadline)
 
         def one(body: dict[str, Any]) -> Any:
             try:
-                return self._ask(lambda: read(self._post(client, path, body, deadline)), path, deadline, stop)
+                return self._ask(lambda: read(self._post(client, body, batch)), batch)
             except BaseException:
-                stop.set()
+                self._end(batch)
                 raise
 
         workers = min(self._config.concurrency, len(bodies))
@@ -260,43 +277,40 @@ class _Line:
             raise next((error for error in errors if not isinstance(error, _StoppedError)), errors[0])
         return [it.result() for it in waiting]
 
-    def _ask(self, once: Callable[[], Any], path: str, deadline: float, stop: threading.Event) -> Any:
+    def _ask(self, once: Callable[[], Any], batch: _Batch) -> Any:
         """Ask until there is an answer, a refusal, or no time left."""
-        attempt = 0
+        attempts, earliest = 0, 0.0
         while True:
-            self._wait_for_turn(deadline, stop)
+            trial = self._wait_for_turn(earliest, batch)
             try:
                 answer = once()
             except _Again as trouble:
-                # Full jitter: many clients that failed together shall not come back together.
-                wait = random.uniform(0, min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt))
-                attempt += 1
-                self._failed(trouble)
-                if time.monotonic() + wait > deadline:
-                    raise StageError(
-                        f"{self._config.url}{path} did not answer within {self._config.deadline:g} s, asked "
-                        f"{attempt} times; last: {trouble.why}. Look at the server, or raise engine.deadline"
-                    ) from None
-                if stop.wait(wait):
-                    raise _StoppedError from None
+                self._failed(trouble, trial)
+                earliest = time.monotonic() + _pause(attempts)
+                attempts += 1
+            except BaseException:
+                # A refusal is an answer.
+                self._is_up()
+                raise
             else:
-                self._succeeded()
+                self._is_up()
                 return answer
 
-    def _post(self, client: httpx2.Client, path: str, body: dict[str, Any], deadline: float) -> dict[str, Any]:
-        patience = max(0.1, min(self._config.timeout, deadline - time.monotonic()))
+    def _post(self, client: httpx2.Client, body: dict[str, Any], batch: _Batch) -> dict[str, Any]:
+        patience = max(0.1, min(self._config.timeout, batch.deadline - time.monotonic()))
         try:
-            answer = client.post(path, json=body, timeout=patience)
+            answer = client.post(batch.path, json=body, timeout=patience)
         except httpx2.TimeoutException:
             raise _Again(f"no answer within {patience:.3g} s") from None
         except httpx2.TransportError as error:
             raise _Again(f"{type(error).__name__}: {error}") from None
-        if answer.status_code in _AGAIN:
-            raise _Again(f"status {answer.status_code}", _retry_after(answer.headers.get("retry-after")))
-        if answer.status_code >= 400:
+        status = answer.status_code
+        if status in _AGAIN:
+            raise _Again(f"status {status}", _retry_after(answer.headers.get("retry-after")), status != _TOO_MANY)
+        if status >= 400:
             raise PrerequisiteError(
-                f"{self._config.url}{path} refused a request for the model {body['model']} with status "
-                f"{answer.status_code}: {answer.text[:500]}. {_remedy(answer.status_code, self._config)}"
+                f"{self._config.url}{batch.path} refused a request for the model {body['model']} with status "
+                f"{status}: {answer.text[:500]}. {_remedy(status, self._config)}"
             )
         try:
             found = answer.json()
@@ -306,38 +320,56 @@ class _Line:
             raise _Again("the answer is not an object")
         return found
 
-    def _wait_for_turn(self, deadline: float, stop: threading.Event) -> None:
-        """Wait while the server asked for peace, or has failed so often that only one request may try it."""
-        with self._lock:
-            now = time.monotonic()
-            turn = max(now, self._not_before)
-            gap = 60 / self._config.requests_per_minute if self._config.requests_per_minute else 0.0
-            if self._failures >= self._config.breaker:
-                gap = max(gap, min(_LONGEST_WAIT, self._config.timeout))
-            if gap:
-                self._not_before = turn + gap
-            last = self._last
-        if turn > deadline:
-            raise StageError(
-                f"{self._config.url} is not to be asked before the deadline of {self._config.deadline:g} s"
-                f"{'; last: ' + last if last else ''}. Raise engine.deadline, or ask for fewer lessons"
-            )
-        if stop.wait(turn - now):
-            raise _StoppedError
+    def _wait_for_turn(self, earliest: float, batch: _Batch) -> bool:
+        """Wait while the server wants peace, or is down and another request tries it; say whether this one tries it."""
+        with self._changed:
+            while not batch.over:
+                now = time.monotonic()
+                if now >= batch.deadline:
+                    raise StageError(self._told_late(batch))
+                turn = batch.deadline if self._on_trial else max(earliest, self._not_before)
+                if turn <= now:
+                    self._not_before = now + self._gap
+                    self._on_trial = self._failures >= self._config.breaker
+                    return self._on_trial
+                self._changed.wait(min(turn, batch.deadline) - now)
+        raise _StoppedError
 
-    def _failed(self, trouble: _Again) -> None:
-        with self._lock:
-            self._failures += 1
+    def _told_late(self, batch: _Batch) -> str:
+        last = f"; last: {self._last}" if self._last else ""
+        or_faster = " or engine.requests_per_minute" if self._gap else ""
+        return (
+            f"{self._config.url}{batch.path} did not answer within {self._config.deadline:g} s{last}. "
+            f"Look at the server, or raise engine.deadline{or_faster}"
+        )
+
+    def _failed(self, trouble: _Again, trial: bool) -> None:
+        with self._changed:
             self._last = trouble.why
-            if trouble.wait is not None:
-                self._not_before = max(self._not_before, time.monotonic() + trouble.wait)
+            self._failures = self._failures + 1 if trouble.down else 0
+            wait = trouble.wait
+            if trial:
+                wait = max(wait, _pause(self._trials))
+                self._trials += 1
+                self._end_trial()
+            self._not_before = max(self._not_before, time.monotonic() + wait)
 
-    def _succeeded(self) -> None:
-        with self._lock:
-            if self._failures >= self._config.breaker:
-                self._not_before = 0.0
-            self._failures = 0
+    def _is_up(self) -> None:
+        with self._changed:
+            self._failures = self._trials = 0
             self.answered += 1
+            self._end_trial()
+
+    def _end_trial(self) -> None:
+        """Let those go on who waited for it."""
+        if self._on_trial:
+            self._on_trial = False
+            self._changed.notify_all()
+
+    def _end(self, batch: _Batch) -> None:
+        with self._changed:
+            batch.over = True
+            self._changed.notify_all()
 
 
 class _StoppedError(Exception):
@@ -374,10 +406,15 @@ def _read_logprobs(answer: dict[str, Any]) -> list[dict[int, float]]:
         raise PrerequisiteError(f"the endpoint gives no prompt_logprobs, so it cannot score: {error!r}") from None
 
 
-def _retry_after(value: str | None) -> float | None:
-    """Read a Retry-After header: seconds, or a date."""
+def _pause(failed: int) -> float:
+    """Draw how long to rest: full jitter, because many clients that failed together shall not come back together."""
+    return random.uniform(0, min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(failed, _DOUBLINGS)))
+
+
+def _retry_after(value: str | None) -> float:
+    """Read a Retry-After header: seconds, or a date; 0 where there is none."""
     if value is None:
-        return None
+        return 0.0
     try:
         return max(0.0, float(value))
     except ValueError:
@@ -385,7 +422,7 @@ def _retry_after(value: str | None) -> float | None:
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except (TypeError, ValueError):
-        return None
+        return 0.0
 
 
 def _remedy(status: int, config: EndpointEngineConfig) -> str:
