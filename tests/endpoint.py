@@ -106,6 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
             server.over.wait(HANG)
             self.close_connection = True
             return None
+        if fault == "drip":
+            return self._drip()
         whole = json.dumps(self._answer(body)).encode()
         if fault == "cut":
             self.send_response(200)
@@ -123,6 +125,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+    def _drip(self) -> None:
+        """Send white space, as gateways do that keep a connection open, and nothing else."""
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        for _ in range(100):
+            self.wfile.write(b" ")
+            if self.server.over.wait(HANG / 100):
+                break
+        self.close_connection = True
 
     def _answer(self, body: dict[str, Any]) -> dict[str, Any]:
         with self.server.lock:

@@ -66,6 +66,13 @@ def test_a_request_that_hangs_is_given_up_and_made_again(model: TransformersEngi
         assert time.monotonic() - start < 5
 
 
+def test_an_answer_that_never_ends_is_given_up_and_asked_for_again() -> None:
+    with serve(Quick(), ["drip", *[None] * 20]) as server:
+        start = time.monotonic()
+        assert len(open_at(server.url, timeout=0.5).generate(QUESTIONS, GREEDY)) == len(QUESTIONS)
+        assert time.monotonic() - start < 4
+
+
 def test_what_asking_again_cannot_mend_ends_the_call_at_once(model: TransformersEngine) -> None:
     with serve(model, ["refuse"]) as server:
         with pytest.raises(PrerequisiteError, match=r"status 400: .*no such model"):

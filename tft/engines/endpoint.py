@@ -8,6 +8,7 @@ cannot ends the call with the server's own words. Left out on purpose: streaming
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import threading
@@ -299,7 +300,7 @@ class _Line:
     def _post(self, client: httpx2.Client, body: dict[str, Any], batch: _Batch) -> dict[str, Any]:
         patience = max(0.1, min(self._config.timeout, batch.deadline - time.monotonic()))
         try:
-            answer = client.post(batch.path, json=body, timeout=patience)
+            answer, content = _send(client, batch.path, body, patience)
         except httpx2.TimeoutException:
             raise _Again(f"no answer within {patience:.3g} s") from None
         except httpx2.TransportError as error:
@@ -310,10 +311,10 @@ class _Line:
         if status >= 400:
             raise PrerequisiteError(
                 f"{self._config.url}{batch.path} refused a request for the model {body['model']} with status "
-                f"{status}: {answer.text[:500]}. {_remedy(status, self._config)}"
+                f"{status}: {content.decode(errors='replace')[:500]}. {_remedy(status, self._config)}"
             )
         try:
-            found = answer.json()
+            found = json.loads(content)
         except ValueError:
             raise _Again("the answer is not JSON") from None
         if not isinstance(found, dict):
@@ -374,6 +375,18 @@ class _Line:
 
 class _StoppedError(Exception):
     """Another request of the batch failed for good."""
+
+
+def _send(client: httpx2.Client, path: str, body: dict[str, Any], patience: float) -> tuple[httpx2.Response, bytes]:
+    """Make a request and read its answer, the clock in view: the client's own time-out is one for each piece."""
+    end = time.monotonic() + patience
+    pieces = []
+    with client.stream("POST", path, json=body, timeout=patience) as answer:
+        for piece in answer.iter_bytes():
+            pieces.append(piece)
+            if time.monotonic() > end:
+                raise httpx2.ReadTimeout("the answer does not end")
+    return answer, b"".join(pieces)
 
 
 def _guided(schema: dict[str, Any]) -> dict[str, Any]:
