@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -32,6 +34,14 @@ class Quick:
 
     def generate(self, prompts: Sequence[object], _: Sampling, seeds: Sequence[int]) -> list[Generation]:
         return [Generation(f"#{seed}", 5, 3, True, None) for _, seed in zip(prompts, seeds, strict=True)]
+
+
+class Slow(Quick):
+    """A model that takes its time."""
+
+    def generate(self, prompts: Sequence[object], sampling: Sampling, seeds: Sequence[int]) -> list[Generation]:
+        time.sleep(0.05)
+        return super().generate(prompts, sampling, seeds)
 
 
 @pytest.fixture(autouse=True)
@@ -152,6 +162,14 @@ def test_requests_a_minute_are_kept(model: TransformersEngine) -> None:
         start = time.monotonic()
         open_at(server.url, requests_per_minute=600).generate(QUESTIONS, GREEDY)
         assert time.monotonic() - start >= 0.4
+
+
+def test_after_an_interruption_nothing_more_is_asked() -> None:
+    with serve(Slow()) as server:
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            open_at(server.url, concurrency=2).generate(QUESTIONS * 20, GREEDY)
+        assert 0 < server.calls < 50
 
 
 def test_the_key_comes_from_the_environment(model: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,7 +235,7 @@ class _Batch:
     deadline: float
     """In seconds, on the monotonic clock."""
     over: bool = False
-    """Whether one of them failed for good, so that nobody wants the others."""
+    """Whether nobody wants their answers any more."""
 
 
 class _Line:
@@ -272,8 +272,12 @@ class _Line:
             httpx2.Client(base_url=address, headers=self._headers, limits=limits) as client,
             ThreadPoolExecutor(workers, "endpoint") as pool,
         ):
-            waiting = [pool.submit(one, body) for body in bodies]
-            errors = [error for it in waiting if (error := it.exception()) is not None]
+            try:
+                waiting = [pool.submit(one, body) for body in bodies]
+                errors = [error for it in waiting if (error := it.exception()) is not None]
+            finally:
+                # After Ctrl-C, what is under way is waited for, and nothing else is asked.
+                self._end(batch)
         if errors:
             raise next((error for error in errors if not isinstance(error, _StoppedError)), errors[0])
         return [it.result() for it in waiting]
