@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -132,6 +132,16 @@ class Engine(Protocol):
             starts: the first place of each row that is wanted, from 1.
             k: tokens a place, fewer where there are no more; None means all of the vocabulary.
         """
+
+
+@runtime_checkable
+class RowEngine(Protocol):
+    """What an engine also does that answers each row by itself, so that one is worth keeping without the others."""
+
+    def answers(
+        self, prompts: Sequence[Sequence[Message]], sampling: Sampling, seeds: Sequence[int] | None = None
+    ) -> Iterator[tuple[int, Generation]]:
+        """Answer as ``generate`` does; give each answer with the place of its conversation, as they come."""
 
 
 class Grader(Protocol):

@@ -11,6 +11,7 @@ from tests.endpoint import FAULTS, Endpoint, serve
 from tft.config.campaign import EndpointEngineConfig
 from tft.engines import endpoint
 from tft.engines.transformers import TransformersEngine, load_model
+from tft.errors import PrerequisiteError
 from tft.lessons import DemonstrationRequest, demonstrate
 from tft.library import shipped
 from tft.records import Offered
@@ -62,3 +63,19 @@ def test_a_batch_that_was_answered_is_not_asked_again(abacus: TransformersEngine
         assert server.calls == calls
     assert again.lessons == first.lessons
     assert again.usage.cached == again.usage.total > 0
+
+
+def test_a_batch_that_was_not_finished_goes_on_where_it_was(abacus: TransformersEngine, tmp_path: Path) -> None:
+    with serve(abacus) as server:
+        healthy, calls = teach(server, tmp_path / "healthy"), server.calls
+    open_tutor.cache_clear()
+    # Sixty questions were written, and of their answers some.
+    with serve(abacus, [*[None] * (ITEMS + 10), "refuse"]) as server:
+        with pytest.raises(PrerequisiteError):
+            teach(server, tmp_path / "troubled")
+        server.faults = ()
+        troubled = teach(server, tmp_path / "troubled")
+        assert server.calls == calls + 1
+    assert troubled.lessons == healthy.lessons
+    assert (troubled.usage.total, healthy.usage.cached) == (healthy.usage.total, 0)
+    assert 0 < troubled.usage.cached < troubled.usage.total

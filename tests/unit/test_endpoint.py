@@ -90,6 +90,15 @@ def test_what_asking_again_cannot_mend_ends_the_call_at_once(model: Transformers
         assert server.calls == 1
 
 
+def test_what_was_answered_before_a_failure_is_handed_over() -> None:
+    with serve(Quick(), [None, None, None, "refuse"]) as server:
+        came = {}
+        with pytest.raises(PrerequisiteError):
+            for place, answer in open_at(server.url, concurrency=1).answers(QUESTIONS, GREEDY, [7, 8, 9, 10, 11]):
+                came[place] = answer.text
+    assert came == {0: "#7", 1: "#8", 2: "#9"}
+
+
 def test_a_server_that_never_answers_ends_at_the_deadline_with_its_last_word(model: TransformersEngine) -> None:
     with serve(model, ["error"]) as server:
         start = time.monotonic()

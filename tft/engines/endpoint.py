@@ -14,9 +14,10 @@ import random
 import threading
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -27,7 +28,7 @@ from tft.library import split_revision
 from tft.ports import Generation, Sampling, Scores, TopLogprobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from transformers import PreTrainedTokenizerBase
 
@@ -128,6 +129,17 @@ class EndpointEngine:
             PrerequisiteError: if the endpoint cannot be reached, or refuses the request.
             StageError: if the deadline passed before all were answered.
         """
+        return _in_order(self.answers(prompts, sampling, seeds))
+
+    def answers(
+        self, prompts: Sequence[Sequence[Message]], sampling: Sampling, seeds: Sequence[int] | None = None
+    ) -> Iterator[tuple[int, Generation]]:
+        """Answer every conversation; give each answer with the place of its conversation, as they come.
+
+        Raises:
+            PrerequisiteError: if the endpoint cannot be reached, or refuses the request.
+            StageError: if the deadline passed before all were answered.
+        """
         # A template of one's own is for counting and scoring here; how conversations are written there is the server's.
         switches = {name: it for name, it in self._config.template.items() if name != "chat_template"}
         bodies = [
@@ -213,7 +225,7 @@ class EndpointEngine:
             }
             for row in rows
         ]
-        return self._line.ask_all("/completions", bodies, _read_logprobs)
+        return _in_order(self._line.ask_all("/completions", bodies, _read_logprobs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,10 +265,15 @@ class _Line:
         self._last = ""
         self.answered = 0
 
-    def ask_all(self, path: str, bodies: Sequence[dict[str, Any]], read: Callable[[dict[str, Any]], Any]) -> list[Any]:
-        """Ask side by side, and give the answers in order; the first failure that cannot be mended ends all."""
+    def ask_all(
+        self, path: str, bodies: Sequence[dict[str, Any]], read: Callable[[dict[str, Any]], Any]
+    ) -> Iterator[tuple[int, Any]]:
+        """Ask side by side, and give each answer with its place, as they come.
+
+        The first failure that cannot be mended ends all; what is under way then is given before it is raised.
+        """
         if not bodies:
-            return []
+            return
         batch = _Batch(path, time.monotonic() + self._config.deadline)
 
         def one(body: dict[str, Any]) -> Any:
@@ -266,6 +283,7 @@ class _Line:
                 self._end(batch)
                 raise
 
+        errors: list[BaseException] = []
         workers = min(self._config.concurrency, len(bodies))
         address, limits = self._config.url.rstrip("/"), httpx2.Limits(max_connections=workers)
         with (
@@ -273,14 +291,18 @@ class _Line:
             ThreadPoolExecutor(workers, "endpoint") as pool,
         ):
             try:
-                waiting = [pool.submit(one, body) for body in bodies]
-                errors = [error for it in waiting if (error := it.exception()) is not None]
+                places = {pool.submit(one, body): place for place, body in enumerate(bodies)}
+                for it in as_completed(places):
+                    error = it.exception()
+                    if error is None:
+                        yield places[it], it.result()
+                    elif not isinstance(error, _StoppedError):
+                        errors.append(error)
             finally:
                 # After Ctrl-C, what is under way is waited for, and nothing else is asked.
                 self._end(batch)
         if errors:
-            raise next((error for error in errors if not isinstance(error, _StoppedError)), errors[0])
-        return [it.result() for it in waiting]
+            raise errors[0]
 
     def _ask(self, once: Callable[[], Any], batch: _Batch) -> Any:
         """Ask until there is an answer, a refusal, or no time left."""
@@ -391,6 +413,10 @@ def _send(client: httpx2.Client, path: str, body: dict[str, Any], patience: floa
             if time.monotonic() > end:
                 raise httpx2.ReadTimeout("the answer does not end")
     return answer, b"".join(pieces)
+
+
+def _in_order(found: Iterable[tuple[int, Any]]) -> list[Any]:
+    return [answer for _, answer in sorted(found, key=itemgetter(0))]
 
 
 def _guided(schema: dict[str, Any]) -> dict[str, Any]:

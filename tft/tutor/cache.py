@@ -1,7 +1,8 @@
 """The tutor's answers, kept by content: the same requests to the same weights are answered from here.
 
 The unit is a batch. With an embedded engine an answer may depend, in its last bit, on the rows it ran beside, so
-a batch is stored whole or not at all. Many processes may share the file.
+a batch is stored whole or not at all. Rows of an engine that answers each by itself are stored as they come, until
+their batch is. Many processes may share the file.
 """
 
 from __future__ import annotations
@@ -33,19 +34,40 @@ class AnswerCache:
             self._base = sqlite3.connect(folder / "answers.sqlite", isolation_level=None, timeout=60)
             self._base.execute("PRAGMA journal_mode=WAL")
             self._base.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answers BLOB NOT NULL)")
+            self._base.execute(
+                "CREATE TABLE IF NOT EXISTS unfinished "
+                "(key TEXT, place INTEGER, answers BLOB NOT NULL, PRIMARY KEY (key, place))"
+            )
         except (OSError, sqlite3.Error) as error:
             raise PrerequisiteError(f"the answer cache {folder} cannot be used: {error}") from error
 
     def get(self, key: str) -> list[Generation] | None:
         """Look a batch up; None if it was never answered."""
         row = self._base.execute("SELECT answers FROM answers WHERE key = ?", (key,)).fetchone()
-        return None if row is None else load(list[Generation], json.loads(zlib.decompress(row[0])))
+        return None if row is None else _unpack(row[0])
 
     def put(self, key: str, answers: Sequence[Generation]) -> None:
         """Keep a batch; the first of two writers wins."""
-        blob = zlib.compress(json.dumps(dump(list(answers), list[Generation])).encode(), 1)
-        self._base.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, blob))
+        self._base.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, _pack(answers)))
+        self._base.execute("DELETE FROM unfinished WHERE key = ?", (key,))
+
+    def rows(self, key: str) -> dict[int, Generation]:
+        """Look up what was answered of a batch that is not finished, by place."""
+        rows = self._base.execute("SELECT place, answers FROM unfinished WHERE key = ?", (key,)).fetchall()
+        return {place: answer for place, blob in rows for answer in _unpack(blob)}
+
+    def put_row(self, key: str, place: int, answer: Generation) -> None:
+        """Keep one answer of a batch, until all of it is kept."""
+        self._base.execute("INSERT OR IGNORE INTO unfinished VALUES (?, ?, ?)", (key, place, _pack([answer])))
 
     def close(self) -> None:
         """Close the file."""
         self._base.close()
+
+
+def _pack(answers: Sequence[Generation]) -> bytes:
+    return zlib.compress(json.dumps(dump(list(answers), list[Generation])).encode(), 1)
+
+
+def _unpack(blob: bytes) -> list[Generation]:
+    return load(list[Generation], json.loads(zlib.decompress(blob)))

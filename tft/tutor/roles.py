@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from tft import plugins
 from tft.config.campaign import EngineConfig
 from tft.config.reading import closest
+from tft.engines.encoding import row_seeds
 from tft.errors import BudgetError, Problem, UserError
 from tft.forms import Read, ask_again
 from tft.library import read_tutor
-from tft.ports import Engine, Generation, Sampling
+from tft.ports import Engine, Generation, RowEngine, Sampling
 from tft.records import Message, Usage, digest, dump
 from tft.tutor.allowance import NO_LIMIT, Allowance
 from tft.tutor.cache import AnswerCache
@@ -27,7 +28,7 @@ from tft.tutor.forms import read_answer
 from tft.tutor.prompts import compile_prompt, read_prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from tft.config.cards import Role, TutorCard
 
@@ -169,9 +170,28 @@ class Tutor:
         found = self._cache.get(key)
         if found is not None:
             return found, _usage(found, cached=True), key
-        answers = self.engine.generate(prompts, sampling)
+        answers, usage = self._answer(key, prompts, sampling)
         self._cache.put(key, answers)
-        return answers, _usage(answers, cached=False), key
+        return answers, usage, key
+
+    def _answer(
+        self, key: str, prompts: Sequence[tuple[Message, ...]], sampling: Sampling
+    ) -> tuple[list[Generation], Usage]:
+        """Ask the engine; what is answered row by row is kept at once, and only the rest of such a batch is asked."""
+        if not isinstance(self.engine, RowEngine):
+            answers = self.engine.generate(prompts, sampling)
+            return answers, _usage(answers, cached=False)
+        kept = self._cache.rows(key)
+        new: dict[int, Generation] = {}
+        seeds = row_seeds(sampling, None, len(prompts))
+        left = [place for place in range(len(prompts)) if place not in kept]
+        came = self.engine.answers([prompts[it] for it in left], sampling, [seeds[it] for it in left])
+        for at, answer in came:
+            new[left[at]] = answer
+            self._cache.put_row(key, left[at], answer)
+        whole = kept | new
+        usage = _usage(kept.values(), cached=True) + _usage(new.values(), cached=False)
+        return [whole[place] for place in range(len(prompts))], usage
 
     def _refusal(self, prompts: Sequence[Sequence[Message]], sampling: Sampling, allowance: Allowance) -> str | None:
         return allowance.refusal(sum(self.engine.count(prompts)), len(prompts) * sampling.max_tokens, len(prompts))
@@ -212,7 +232,7 @@ def open_tutor(tutor: TutorRef) -> Tutor:
     return Tutor(card, folders, open_engine(tutor), AnswerCache(Path(tutor.cache_path)))
 
 
-def _usage(answers: Sequence[Generation], *, cached: bool) -> Usage:
+def _usage(answers: Collection[Generation], *, cached: bool) -> Usage:
     prompt = sum(answer.prompt_tokens for answer in answers)
     completion = sum(answer.tokens for answer in answers)
     return Usage(prompt, completion, 0, prompt + completion if cached else 0, len(answers))

@@ -60,6 +60,19 @@ def test_the_first_of_two_writers_wins(cache: AnswerCache) -> None:
     assert cache.get("k") == ANSWERS
 
 
+def test_rows_of_a_batch_are_kept_until_it_is(cache: AnswerCache) -> None:
+    assert cache.rows("k") == {}
+    cache.put_row("k", 7, ANSWERS[1])
+    cache.put_row("k", 7, ANSWERS[0])
+    cache.put_row("k", 2, ANSWERS[0])
+    cache.put_row("other", 1, ANSWERS[0])
+    assert cache.rows("k") == {7: ANSWERS[1], 2: ANSWERS[0]}
+    assert cache.get("k") is None
+    cache.put("k", ANSWERS)
+    assert cache.rows("k") == {}
+    assert cache.rows("other") == {1: ANSWERS[0]}
+
+
 def test_another_campaign_finds_what_was_answered(cache: AnswerCache, tmp_path: Path) -> None:
     cache.put("k", ANSWERS)
     other = AnswerCache(tmp_path / "cache")

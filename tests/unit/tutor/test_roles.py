@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from tft.config.campaign import TransformersEngineConfig
 from tft.config.cards import RoleCard, TutorCard
+from tft.engines.encoding import row_seeds
 from tft.engines.transformers import TransformersEngine
-from tft.errors import BudgetError, PrerequisiteError, UserError
+from tft.errors import BudgetError, PrerequisiteError, StageError, UserError
 from tft.forms import Read
 from tft.library import Library
 from tft.ports import Engine, Generation, Sampling, Scores
@@ -55,6 +56,25 @@ class Parrot:
 
     def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:  # noqa: ARG002
         return [Scores(tuple(range(len(text) + 1)), (-0.5,) * (len(text) + 1)) for text in completions]
+
+
+class Endpoint(Parrot):
+    """Answers row by row, from the last to the first, and breaks down after some."""
+
+    def __init__(self, lasts: int, trouble: type[BaseException] = StageError) -> None:
+        super().__init__()
+        self._lasts = lasts
+        self._trouble = trouble
+        self.asked: list[tuple[str, int]] = []
+
+    def answers(
+        self, prompts: Sequence[Sequence[Message]], sampling: Sampling, seeds: Sequence[int]
+    ) -> Iterator[tuple[int, Generation]]:
+        for place in reversed(range(len(prompts))):
+            if len(self.asked) == self._lasts:
+                raise self._trouble
+            self.asked.append((prompts[place][-1].content, seeds[place]))
+            yield place, self.generate([prompts[place]], sampling)[0]
 
 
 Make = Callable[..., Tutor]
@@ -151,6 +171,20 @@ def test_the_same_requests_are_answered_from_the_cache_and_counted_all_the_same(
     assert (cached.texts, cached.fields, cached.key) == (paid.texts, paid.fields, paid.key)
     assert (paid.usage.total, cached.usage.total) == (14, 14)
     assert (paid.usage.cached, cached.usage.cached) == (0, 14)
+
+
+@pytest.mark.parametrize("trouble", [StageError, PrerequisiteError, KeyboardInterrupt])
+def test_what_was_answered_of_a_batch_that_failed_is_not_asked_again(make: Make, trouble: type[BaseException]) -> None:
+    texts, card = ["27+58", "1+1", "1+1", "3*4"], with_sampling(temperature=1.0)
+    broken, mended = Endpoint(2, trouble), Endpoint(4)
+    with pytest.raises(trouble):
+        make(broken, card).ask("demonstrator", [{"question": text} for text in texts], seed=5)
+    answers = make(mended, card).ask("demonstrator", [{"question": text} for text in texts], seed=5)
+    assert answers.texts == texts
+    seeds = row_seeds(Sampling(20, 1.0, 5), None, 4)
+    assert broken.asked + mended.asked == list(zip(texts, seeds, strict=True))[::-1]
+    # As many tokens as letters, and three of each answer.
+    assert answers.usage == Usage(prompt=5 + 3 * 3, completion=4 * 3, cached=2 * (3 + 3), requests=4)
 
 
 @pytest.mark.parametrize("changed", [
