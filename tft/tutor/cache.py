@@ -2,13 +2,14 @@
 
 The unit is a batch. With an embedded engine an answer may depend, in its last bit, on the rows it ran beside, so
 a batch is stored whole or not at all. Rows of an engine that answers each by itself are stored as they come, until
-their batch is. Many processes may share the file.
+their batch is. Many processes may share the file. What cannot be kept is used all the same.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
+import warnings
 import zlib
 from typing import TYPE_CHECKING
 
@@ -47,18 +48,27 @@ class AnswerCache:
         return None if row is None else _unpack(row[0])
 
     def put(self, key: str, answers: Sequence[Generation]) -> None:
-        """Keep a batch; the first of two writers wins."""
-        self._base.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, _pack(answers)))
-        self._base.execute("DELETE FROM unfinished WHERE key = ?", (key,))
+        """Keep a batch, if that can be; the first of two writers wins."""
+        if self._write("INSERT OR IGNORE INTO answers VALUES (?, ?)", key, _pack(answers)):
+            self._write("DELETE FROM unfinished WHERE key = ?", key)
 
     def rows(self, key: str) -> dict[int, Generation]:
         """Look up what was answered of a batch that is not finished, by place."""
         rows = self._base.execute("SELECT place, answers FROM unfinished WHERE key = ?", (key,)).fetchall()
         return {place: answer for place, blob in rows for answer in _unpack(blob)}
 
-    def put_row(self, key: str, place: int, answer: Generation) -> None:
-        """Keep one answer of a batch, until all of it is kept."""
-        self._base.execute("INSERT OR IGNORE INTO unfinished VALUES (?, ?, ?)", (key, place, _pack([answer])))
+    def put_row(self, key: str, place: int, answer: Generation) -> bool:
+        """Keep one answer of a batch, until all of it is kept; say whether that could be done."""
+        return self._write("INSERT OR IGNORE INTO unfinished VALUES (?, ?, ?)", key, place, _pack([answer]))
+
+    def _write(self, statement: str, *values: str | int | bytes) -> bool:
+        try:
+            self._base.execute(statement, values)
+        except sqlite3.Error as error:
+            # What was answered is of use all the same.
+            warnings.warn(f"the answer cache cannot be written, so answers are not kept: {error}", stacklevel=3)
+            return False
+        return True
 
     def close(self) -> None:
         """Close the file."""

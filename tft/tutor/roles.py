@@ -185,10 +185,12 @@ class Tutor:
         new: dict[int, Generation] = {}
         seeds = row_seeds(sampling, None, len(prompts))
         left = [place for place in range(len(prompts)) if place not in kept]
+        keeping = True
         came = self.engine.answers([prompts[it] for it in left], sampling, [seeds[it] for it in left])
         for at, answer in came:
             new[left[at]] = answer
-            self._cache.put_row(key, left[at], answer)
+            # Once in vain is enough: whoever locks the cache is waited for every time.
+            keeping = keeping and self._cache.put_row(key, left[at], answer)
         whole = kept | new
         usage = _usage(kept.values(), cached=True) + _usage(new.values(), cached=False)
         return [whole[place] for place in range(len(prompts))], usage

@@ -130,6 +130,26 @@ def test_it_waits_for_another_writer(cache: AnswerCache, tmp_path: Path) -> None
     assert cache.get("0") is not None
 
 
+def test_a_full_disk_costs_a_warning(cache: AnswerCache) -> None:
+    cache.put("before", ANSWERS)
+    cache._base.execute("PRAGMA max_page_count = 1")
+    many = [Generation(str(number) * 50, 1, 1, True, None) for number in range(5000)]
+    with pytest.warns(UserWarning, match="cannot be written, so answers are not kept: database or disk is full"):
+        cache.put("k", many)
+    assert cache.get("k") is None
+    assert cache.get("before") == ANSWERS
+
+
+def test_a_lock_that_is_not_given_back_costs_a_warning(cache: AnswerCache, tmp_path: Path) -> None:
+    cache._base.execute("PRAGMA busy_timeout = 10")
+    other = sqlite3.connect(tmp_path / "cache" / "answers.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.warns(UserWarning, match="database is locked"):
+        assert not cache.put_row("k", 0, ANSWERS[0])
+    other.close()
+    assert cache.put_row("k", 0, ANSWERS[0])
+
+
 @pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
 def test_a_cache_that_cannot_be_opened_is_a_prerequisite(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")

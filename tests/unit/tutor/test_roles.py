@@ -187,6 +187,17 @@ def test_what_was_answered_of_a_batch_that_failed_is_not_asked_again(make: Make,
     assert answers.usage == Usage(prompt=5 + 3 * 3, completion=4 * 3, cached=2 * (3 + 3), requests=4)
 
 
+@pytest.mark.parametrize("engine", [Parrot(), Endpoint(9)])
+def test_answers_that_cannot_be_kept_are_used_all_the_same(make: Make, engine: Engine) -> None:
+    tutor = make(engine)
+    tutor._cache._base.execute("PRAGMA query_only = ON")
+    texts = ["27+58", "1+1", "3*4"]
+    with pytest.warns(UserWarning, match="cannot be written") as warned:
+        assert tutor.ask("demonstrator", [{"question": text} for text in texts]).texts == texts
+    # Of the rows one is tried, and then the batch.
+    assert len(warned) == 1 + isinstance(engine, Endpoint)
+
+
 @pytest.mark.parametrize("changed", [
     {"requests": [{"question": "1+1"}, {"question": "27+58"}]},
     {"requests": [{"question": "27+58"}]},
