@@ -133,7 +133,7 @@ class Tutor:
         whole = [self.conversation(role, values) for values in requests]
         sampling = Sampling(card.max_tokens, card.temperature, seed, schema=card.answer_schema)
         room = sys.maxsize if self.engine.context is None else self.engine.context - sampling.max_tokens
-        short = [place for place, tokens in enumerate(self.engine.count(whole)) if tokens <= room]
+        short = self._fitting(whole, room)
         prompts = [whole[place] for place in short]
         answers, usage, key = self._call(prompts, sampling, allowance) if prompts else ([], Usage(), "")
         read = [read_answer(card, answer) for answer in answers]
@@ -141,6 +141,8 @@ class Tutor:
             # What was cut off would be cut off again.
             bad = [place for place, it in enumerate(read) if it.fields is None and it.reason != "cut_off"]
             again = [ask_again(prompts[place], answers[place], read[place]) for place in bad]
+            fitting = self._fitting(again, room)
+            bad, again = [bad[it] for it in fitting], [again[it] for it in fitting]
             left = allowance.after(usage)
             if not bad or self._refusal(again, sampling, left) is not None:
                 break
@@ -157,6 +159,10 @@ class Tutor:
             usage=usage,
             key=key,
         )
+
+    def _fitting(self, prompts: Sequence[tuple[Message, ...]], room: int) -> list[int]:
+        """Give the places of those that have no more tokens than there is room for."""
+        return [place for place, tokens in enumerate(self.engine.count(prompts)) if tokens <= room]
 
     def _call(
         self, prompts: Sequence[tuple[Message, ...]], sampling: Sampling, allowance: Allowance

@@ -417,6 +417,27 @@ def test_nothing_is_mended_beyond_the_allowance(make: Make) -> None:
     assert len(learner.turns) == 1
 
 
+def test_what_would_not_fit_into_the_context_is_not_mended(make: Make) -> None:
+    class Rambler(Learner):
+        """Says in place of an object what it was asked, until it is told not to."""
+
+        context = 200
+
+        def generate(self, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generation]:
+            answers = super().generate(prompts, sampling)
+            assert max(self.count(prompts)) + sampling.max_tokens <= 200
+            return answers if len(self.turns) > 1 else [Generation(it[1].content, 5, 3, True, None) for it in prompts]
+
+    rambler = Rambler(from_turn=2)
+    # Asked again, a question stands there three times, with what was wrong.
+    asked = [{"question": text} for text in ("1+1", "9" * 60, "2+2")]
+    answers = make(rambler, JSON).ask("demonstrator", asked)
+    assert answers.reasons == ["", "off_schema", ""]
+    assert answers.texts[1] == "9" * 60
+    assert [len(turn) for turn in rambler.turns] == [3, 2]
+    assert answers.usage.requests == 5
+
+
 @pytest.mark.parametrize(("role", "message"), [
     ({"prompt": "x.j2"}, "one form"),
     ({"prompt": "x.j2", "answer": "(?P<work>.*)", "schema": {"type": "object"}}, "one form"),
