@@ -19,6 +19,8 @@ from tft.records import Message
 
 FAULTS = ("retry_after", "error", "hang", "cut", "not_json", "truncated", "half_an_answer")
 HANG = 6.0
+NARROW = 40
+"""Letters, or tokens, of a request with its answer that a narrow server takes."""
 
 
 class Endpoint(ThreadingHTTPServer):
@@ -98,6 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(401, b'{"error": "no key, no answer"}')
         if fault == "refuse" or ("other_model" in server.quirks and body["model"] != "other"):
             return self._send(404 if fault is None else 400, b'{"error": "no such model"}')
+        if "narrow" in server.quirks and _size(body) + body["max_tokens"] > NARROW:
+            return self._send(400, b'{"error": "the maximum context length of this model is 40 tokens"}')
         if fault == "retry_after":
             return self._send(429, b"{}", {"Retry-After": "0.2"})
         if fault == "error":
@@ -175,3 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
             for row, ids, likely in zip(rows, top.ids.tolist(), top.logprobs.tolist(), strict=True):
                 row.update({str(token): {"logprob": it} for token, it in zip(ids, likely, strict=True)})
         return {"choices": [{"prompt_logprobs": [None, *rows]}], "usage": {}}
+
+
+def _size(body: dict[str, Any]) -> int:
+    return len(body["prompt"]) if "prompt" in body else sum(len(it["content"]) for it in body["messages"])

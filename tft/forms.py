@@ -32,7 +32,7 @@ class Read:
     fields: dict[str, str] | None
     """Its named parts; None where it has not the form that was asked for."""
     reason: str = ""
-    """Why not, in a word: ``cut_off``, ``unreadable``, ``not_json``, ``off_schema``."""
+    """Why not, in a word: ``cut_off``, ``too_long``, ``unreadable``, ``not_json``, ``off_schema``."""
     detail: str = ""
     """Why not, so that its writer can mend it."""
 
@@ -45,7 +45,7 @@ def read_object(schema: Mapping[str, Any], answer: Generation) -> Read:
     {'verdict': 'pass'}
     """
     if not answer.finished:
-        return Read(None, "cut_off", "it was longer than it may be")
+        return read_unfinished(answer)
     try:
         # Line ends and tabs stand in the strings of many models as they are, and mean nothing else.
         found = json.loads(_inside_fence(answer.text.strip()), strict=False)
@@ -58,6 +58,13 @@ def read_object(schema: Mapping[str, Any], answer: Generation) -> Read:
     if any(_CONTROL.search(part) for part in fields.values()):
         return Read(None, "unreadable", "it has control characters in it")
     return Read(fields)
+
+
+def read_unfinished(answer: Generation) -> Read:
+    """Say why an answer without an end is none."""
+    if answer.tokens == 0:
+        return Read(None, "too_long", "what was asked left no room for an answer")
+    return Read(None, "cut_off", "it was longer than it may be")
 
 
 def ask_again(prompt: tuple[Message, ...], answer: Generation, read: Read) -> tuple[Message, ...]:

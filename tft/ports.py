@@ -40,7 +40,7 @@ class Generation:
     tokens: int
     """Tokens written, the end included."""
     finished: bool
-    """False where ``max_tokens`` cut it off."""
+    """False where ``max_tokens`` cut it off, or, with no tokens, there was no room for any."""
     logprob: float | None
     """Sum of the log-probabilities of the tokens written, in nats, under the untempered model; None where the engine
     was not asked, or cannot say."""

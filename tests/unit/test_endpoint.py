@@ -90,6 +90,37 @@ def test_what_asking_again_cannot_mend_ends_the_call_at_once(model: Transformers
         assert server.calls == 1
 
 
+LONG = (Message("user", "9" * 30),)
+
+
+def test_a_row_that_is_too_long_has_no_answer_where_others_have() -> None:
+    with serve(Quick(), quirks=["narrow"]) as server:
+        tutor = open_at(server.url)
+        first, second, third = tutor.generate([QUESTIONS[0], LONG, QUESTIONS[1]], GREEDY)
+        assert (first.finished, third.finished) == (True, True)
+        assert second == Generation("", 0, 0, False, None)
+        assert tutor.generate([LONG], GREEDY) == [second]
+        # Nobody got so long an answer: that may be the fault of the config.
+        with pytest.raises(PrerequisiteError, match=r"status 400.*maximum context length"):
+            tutor.generate([LONG, QUESTIONS[0]], Sampling(39))
+
+
+def test_rows_that_are_all_too_long_end_the_call() -> None:
+    with (
+        serve(Quick(), quirks=["narrow"]) as server,
+        pytest.raises(PrerequisiteError, match=r"status 400.*maximum context length"),
+    ):
+        open_at(server.url).generate([LONG, LONG], GREEDY)
+
+
+def test_what_is_too_long_cannot_be_scored(novice: Path) -> None:
+    with (
+        serve(Quick(), quirks=["narrow"]) as server,
+        pytest.raises(PrerequisiteError, match=r"status 400.*maximum context length"),
+    ):
+        open_at(server.url, tokenizer=str(novice)).score([LONG], ["#7" * 10])
+
+
 def test_what_was_answered_before_a_failure_is_handed_over() -> None:
     with serve(Quick(), [None, None, None, "refuse"]) as server:
         came = {}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import threading
 import time
 import uuid
@@ -40,6 +41,8 @@ _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
 _DOUBLINGS = 10
 _TOO_MANY = 429
+_TOO_LONG = re.compile("context|model length|too (long|large)", re.IGNORECASE)
+"""What servers say of a request that does not fit: OpenAI, vLLM, SGLang, llama.cpp, proxies, and ``tft serve``."""
 _A_MESSAGE = 16
 """Tokens a chat template may add to a message, where nobody can count them."""
 
@@ -69,6 +72,7 @@ class EndpointEngine:
         self.tokenizer = tokenizer
         self._encode = None if tokenizer is None else PromptEncoder(tokenizer, config.template)
         self._line = _Line(config, _key(config))
+        self._granted = 0
         # Whoever shares a server between clients can tell them apart by this.
         self._user = f"tft-{uuid.uuid4().hex[:12]}"
 
@@ -136,6 +140,9 @@ class EndpointEngine:
     ) -> Iterator[tuple[int, Generation]]:
         """Answer every conversation; give each answer with the place of its conversation, as they come.
 
+        One that is refused because it is too long has an answer of no tokens, if the endpoint has answered others with
+        as many ``max_tokens``: then it is to blame, and not the config.
+
         Raises:
             PrerequisiteError: if the endpoint cannot be reached, or refuses the request.
             StageError: if the deadline passed before all were answered.
@@ -156,7 +163,17 @@ class EndpointEngine:
             }
             for messages, seed in zip(prompts, row_seeds(sampling, seeds, len(prompts)), strict=True)
         ]
-        return self._line.ask_all("/chat/completions", bodies, _read_generation)
+        refused: dict[int, _TooLongError] = {}
+        for place, answer in self._line.ask_all("/chat/completions", bodies, _read_generation):
+            if isinstance(answer, _TooLongError):
+                refused[place] = answer
+            else:
+                self._granted = max(self._granted, sampling.max_tokens)
+                yield place, answer
+        for place, error in refused.items():
+            if self._granted < sampling.max_tokens:
+                raise PrerequisiteError(str(error))
+            yield place, Generation("", 0, 0, False, None)
 
     def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
         """Give the log-probability of every token of the completions, the end token included.
@@ -225,7 +242,11 @@ class EndpointEngine:
             }
             for row in rows
         ]
-        return _in_order(self._line.ask_all("/completions", bodies, _read_logprobs))
+        found = _in_order(self._line.ask_all("/completions", bodies, _read_logprobs))
+        refusal = next((it for it in found if isinstance(it, _TooLongError)), None)
+        if refusal is not None:
+            raise PrerequisiteError(str(refusal))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +291,8 @@ class _Line:
     ) -> Iterator[tuple[int, Any]]:
         """Ask side by side, and give each answer with its place, as they come.
 
-        The first failure that cannot be mended ends all; what is under way then is given before it is raised.
+        The first failure that cannot be mended ends all; what is under way then is given before it is raised. One that
+        may be a single row's own is given in the place of its answer.
         """
         if not bodies:
             return
@@ -279,6 +301,8 @@ class _Line:
         def one(body: dict[str, Any]) -> Any:
             try:
                 return self._ask(lambda: read(self._post(client, body, batch)), batch)
+            except _TooLongError as error:
+                return error
             except BaseException:
                 self._end(batch)
                 raise
@@ -335,9 +359,11 @@ class _Line:
         if status in _AGAIN:
             raise _Again(f"status {status}", _retry_after(answer.headers.get("retry-after")), status != _TOO_MANY)
         if status >= 400:
-            raise PrerequisiteError(
+            said = content.decode(errors="replace")
+            kind = _TooLongError if status in (400, 413) and _TOO_LONG.search(said) else PrerequisiteError
+            raise kind(
                 f"{self._config.url}{batch.path} refused a request for the model {body['model']} with status "
-                f"{status}: {content.decode(errors='replace')[:500]}. {_remedy(status, self._config)}"
+                f"{status}: {said[:500]}. {_remedy(status, self._config)}"
             )
         try:
             found = json.loads(content)
@@ -397,6 +423,10 @@ class _Line:
         with self._changed:
             batch.over = True
             self._changed.notify_all()
+
+
+class _TooLongError(Exception):
+    """A request was refused because it is too long; says so as a prerequisite would."""
 
 
 class _StoppedError(Exception):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tft.forms import Read, read_object
+from tft.forms import Read, read_object, read_unfinished
 
 if TYPE_CHECKING:
     from tft.config.cards import RoleCard
@@ -28,7 +28,7 @@ def read_answer(card: RoleCard, answer: Generation) -> Read:
         assert card.answer_schema is not None
         return read_object(card.answer_schema, answer)
     if not answer.finished:
-        return Read(None, "cut_off", "it was longer than it may be")
+        return read_unfinished(answer)
     match = re.fullmatch(card.answer, answer.text.strip(), re.DOTALL)
     if match is None:
         return Read(None, "unreadable", "it has not the form that was asked for")

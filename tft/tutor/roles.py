@@ -139,7 +139,7 @@ class Tutor:
         read = [read_answer(card, answer) for answer in answers]
         for repair in range(card.repairs):
             # What was cut off would be cut off again.
-            bad = [place for place, it in enumerate(read) if it.fields is None and it.reason != "cut_off"]
+            bad = [place for place, it in enumerate(read) if it.fields is None and answers[place].finished]
             again = [ask_again(prompts[place], answers[place], read[place]) for place in bad]
             fitting = self._fitting(again, room)
             bad, again = [bad[it] for it in fitting], [again[it] for it in fitting]

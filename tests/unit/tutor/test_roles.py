@@ -134,6 +134,12 @@ def test_an_answer_of_another_form_is_none(role: str, text: str) -> None:
     assert read_answer(card.roles[role], answer(text)).reason == "unreadable"  # type: ignore[index]
 
 
+@pytest.mark.parametrize("card", [CARD.roles["demonstrator"], RoleCard(prompt="x.j2", schema={"type": "object"})])
+def test_an_answer_that_there_was_no_room_for_is_told_from_one_that_was_cut_off(card: RoleCard) -> None:
+    assert read_answer(card, Generation("", 0, 0, False, None)).reason == "too_long"
+    assert read_answer(card, Generation("", 9, 20, False, None)).reason == "cut_off"
+
+
 @given(st.text(), st.booleans())
 def test_no_text_of_a_model_raises(text: str, finished: bool) -> None:
     for role in CARD.roles.values():
