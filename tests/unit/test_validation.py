@@ -233,6 +233,24 @@ def test_requests_and_money_are_limits_too(tmp_path: Path) -> None:
     assert "less than one batch" in found(path, priced, "budget.money=0.001")["budget.money"].message
 
 
+def test_a_pace_that_no_batch_keeps_is_refused_with_one_that_would_do(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    key = "tutor.engine.requests_per_minute"
+
+    def at(pace: float, deadline: float, *settings: str) -> dict[str | None, Any]:
+        told = f"url: 'http://127.0.0.1:1/v1', model: m, requests_per_minute: {pace}, deadline: {deadline}"
+        return found(path, f"tutor.engine={{type: endpoint, {told}}}", *settings)
+
+    # 256 in half an hour are 8.53 a minute, and eight a minute take 32 minutes.
+    problem = at(8, 1800)[key]
+    assert problem.value == "8" and "256 lessons" in problem.message
+    assert problem.remedy == "take 9 or more, or a deadline of 1920"
+    assert key not in at(9, 1800)
+    assert key not in at(8, 1920)
+    # Nobody is asked for lessons there.
+    assert key not in at(8, 1800, "tuition.methods=self_training")
+
+
 def test_the_estimate_is_derived_from_the_config(tmp_path: Path) -> None:
     path = write(tmp_path)
     once = validate(path, ["tuition.cycles=1"]).estimate

@@ -16,6 +16,7 @@ from tft.errors import PrerequisiteError, Problem
 from tft.tutor.allowance import cost_of
 from tft.tutor.prompts import compile_prompt, find_prompt, read_prompt
 from tft.tutor.values import longest_values, roles_asked
+from tft.validation.content import engine_of
 from tft.validation.machine import Lengths, estimate_memory
 from tft.validation.plugged import is_judged_in
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 _TEMPLATE = 32
 """Tokens that a chat template puts around a question, at most."""
+_WRITERS: tuple[Role, ...] = ("author", "demonstrator")
+"""Roles that are asked for a batch of lessons at once."""
 _ASSUMES = (
     "every question the tutor writes can be used, and nobody masters anything; a token counts as one character of "
     "a prompt. Questions that are refused cost more, mastery costs less; the budget ends it"
@@ -75,6 +78,8 @@ def estimate(
     """
     worst = _worst_requests(content, draft.config.tuition, problems)
     tokens = None if worst is None else _calls(draft, content, worst, problems)
+    if worst is not None and not worst.keys().isdisjoint(_WRITERS):
+        _check_pace(draft, content, problems)
     folders = {use.who: use.folder for use in uses}
     lengths = None if worst is None else _lengths(draft.config, content, worst)
     return {
@@ -149,7 +154,7 @@ def _on_own_answers(config: CampaignConfig, content: Content, worst: dict[Role, 
 def _calls(draft: Draft, content: Content, worst: dict[Role, _Use], problems: list[Problem]) -> dict[str, Any]:
     """Estimate tokens, requests and money, and refuse a limit that one batch of lessons may pass."""
     config = draft.config
-    lesson = sum((worst[role] for role in ("author", "demonstrator") if role in worst), _Use(0, 0, 0))
+    lesson = sum((worst[role] for role in _WRITERS if role in worst), _Use(0, 0, 0))
     batch = lesson * LESSONS_A_BATCH
     taught = sum(skill.role == "taught" for skill in content.skills.values())
     batches = math.ceil(config.tuition.lessons / LESSONS_A_BATCH)
@@ -180,6 +185,20 @@ def _calls(draft: Draft, content: Content, worst: dict[Role, _Use], problems: li
         "price_at_most": None if price is None else most["money"],
         "assumes": _ASSUMES,
     }
+
+
+def _check_pace(draft: Draft, content: Content, problems: list[Problem]) -> None:
+    """Refuse so few requests a minute that one batch of lessons is not answered before the deadline."""
+    engine = engine_of(draft, content)
+    if engine is None or engine.type != "endpoint" or engine.requests_per_minute is None:
+        return
+    minutes = LESSONS_A_BATCH / engine.requests_per_minute
+    if 60 * minutes > engine.deadline:
+        message = f"are too few for a batch of {LESSONS_A_BATCH} lessons within engine.deadline, {engine.deadline:g} s"
+        enough = math.ceil(60 * LESSONS_A_BATCH / engine.deadline)
+        remedy = f"take {enough} or more, or a deadline of {math.ceil(60 * minutes)}"
+        key = "tutor.engine.requests_per_minute"
+        problems.append(Problem(message, draft.file, key, f"{engine.requests_per_minute:g}", remedy))
 
 
 def _examined(config: CampaignConfig, content: Content) -> dict[str, int]:
