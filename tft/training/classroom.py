@@ -148,25 +148,30 @@ def _backward(room: Classroom, courses: Sequence[Course], steps: dict[int, Step]
     """Add up the gradients of everybody's step, part by part; in smaller parts where memory runs out."""
     while True:
         sizes = {place: courses[place].part(step) for place, step in steps.items()}
-        losses = dict.fromkeys(steps, 0.0)
         try:
-            left = {place: list(step.rows) for place, step in steps.items()}
-            while left:
-                parts = {place: rows[: sizes[place]] for place, rows in left.items()}
-                left = {place: rows[sizes[place] :] for place, rows in left.items() if rows[sizes[place] :]}
-                found = room.predict(parts)
-                told = {place: steps[place].loss(found[place]) / steps[place].weight for place in parts}
-                torch.autograd.backward(list(told.values()))
-                for place, loss in told.items():
-                    losses[place] += loss.item()
+            return _add_gradients(room, steps, sizes)
         except RuntimeError as error:
             if not is_out_of_memory(error) or all(sizes[place] <= steps[place].together for place in steps):
                 raise
-            room.hand_out()
-            for place in steps:
-                courses[place].halve(sizes[place])
-        else:
-            return losses
+        # Outside of the handler, because what had been computed hangs on the error.
+        room.hand_out()
+        for place in steps:
+            courses[place].halve(sizes[place])
+
+
+def _add_gradients(room: Classroom, steps: dict[int, Step], sizes: dict[int, int]) -> dict[int, float]:
+    """Add up the gradients of everybody's step in parts of some sizes; give everybody's loss."""
+    losses = dict.fromkeys(steps, 0.0)
+    left = {place: list(step.rows) for place, step in steps.items()}
+    while left:
+        parts = {place: rows[: sizes[place]] for place, rows in left.items()}
+        left = {place: rows[sizes[place] :] for place, rows in left.items() if rows[sizes[place] :]}
+        found = room.predict(parts)
+        told = {place: steps[place].loss(found[place]) / steps[place].weight for place in parts}
+        torch.autograd.backward(list(told.values()))
+        for place, loss in told.items():
+            losses[place] += loss.item()
+    return losses
 
 
 class Classroom:

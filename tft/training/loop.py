@@ -296,15 +296,11 @@ def _backward(course: Course, step: Step) -> float:
     """Add up the gradients of a step, part by part; in smaller parts where memory runs out."""
     chance = torch.get_rng_state()
     noted = {name: len(values) for name, values in course.measures.items()}
+    short: RuntimeError | None = None
     while True:
         size = course.part(step)
-        total, rows, short = 0.0, 0, None
         try:
-            for part, divisor in course.workers.parts(step, size):
-                loss = step.loss(course.learner.predict(part)) / divisor
-                torch.autograd.backward(loss)
-                total += loss.item()
-                rows += len(part) if divisor == step.weight else 0
+            total, rows = _add_gradients(course, step, size)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -317,8 +313,21 @@ def _backward(course: Course, step: Step) -> float:
             return course.add_up(total, rows, noted)
         if size <= step.together:
             raise short or StageError("memory ran out at another worker")
+        # What had been computed hangs on the error, and would be in memory beside the smaller parts.
+        short = None
         course.halve(size)
         torch.set_rng_state(chance)
+
+
+def _add_gradients(course: Course, step: Step, size: int) -> tuple[float, int]:
+    """Add up the gradients of this worker's share of a step; give its loss, and how many rows it is."""
+    total, rows = 0.0, 0
+    for part, divisor in course.workers.parts(step, size):
+        loss = step.loss(course.learner.predict(part)) / divisor
+        torch.autograd.backward(loss)
+        total += loss.item()
+        rows += len(part) if divisor == step.weight else 0
+    return total, rows
 
 
 def _plan(request: TrainRequest, setting: Setting) -> dict[str, list[_Turn]]:

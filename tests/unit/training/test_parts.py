@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
@@ -28,7 +29,7 @@ from tft.config.training import (
 )
 from tft.engines.transformers import TransformersEngine, load_model
 from tft.student import StudentRef
-from tft.training import TrainRequest, loop, train
+from tft.training import ClassRequest, TrainRequest, loop, train, train_together
 from tft.training import learner as room
 from tft.training.distillation import Distillation
 from tft.training.dpo import DPO
@@ -190,6 +191,61 @@ def test_what_was_added_up_before_is_not_added_twice(
     made = train(request(ada, tmp_path / "short", ANSWERS, micro_batch=4))
     assert seen == [4, 4, 2, 2, 2, 2]
     assert made.digest == expected.digest
+
+
+class Kept:
+    """One tensor that a backward pass needs."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor.detach()
+
+
+class Backwards:
+    """Lets memory really run out in the backward pass of more rows, and counts what is kept of earlier passes."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, most: int) -> None:
+        self.read: list[tuple[int, int]] = []
+        """Rows, and tensors that were alive when they were read."""
+        self.made: list[weakref.ref[Kept]] = []
+        predict = Learner.predict
+
+        def reading(learner: Learner, rows: Any) -> Any:
+            self.read.append((len(rows), sum(it() is not None for it in self.made)))
+            with torch.autograd.graph.saved_tensors_hooks(self._keep, lambda kept: kept.tensor):
+                found = predict(learner, rows)
+            if len(rows) <= most:
+                return found
+            # Its gradient would be of the wide one.
+            return replace(found, states_NH=found.states_NH.expand(2**40, -1, -1)[0])
+
+        patch.setattr(Learner, "predict", reading)
+
+    def _keep(self, tensor: torch.Tensor) -> Kept:
+        kept = Kept(tensor)
+        self.made.append(weakref.ref(kept))
+        return kept
+
+
+def test_nothing_of_a_backward_pass_that_failed_is_kept(
+    ada: StudentRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = train(request(ada, tmp_path / "small", ANSWERS, micro_batch=2))
+    watch = Backwards(monkeypatch, 2)
+    made = train(request(ada, tmp_path / "short", ANSWERS))
+    assert watch.read == [(8, 0), (4, 0), (2, 0), (2, 0), (2, 0), (2, 0)]
+    assert len(watch.made) > 100
+    assert made.digest == expected.digest
+
+
+def test_nothing_is_kept_in_a_classroom_either(
+    ada: StudentRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student = replace(ada, adapter=LoraAdapter(r=4))
+    seats = tuple(request(student, tmp_path / name, ANSWERS) for name in ("one", "two"))
+    watch = Backwards(monkeypatch, 8)
+    train_together(ClassRequest(seats))
+    assert watch.read == [(16, 0), (8, 0), (8, 0)]
+    assert len(watch.made) > 100
 
 
 @out_of_memory
