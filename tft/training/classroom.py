@@ -148,6 +148,7 @@ def _backward(room: Classroom, courses: Sequence[Course], steps: dict[int, Step]
     """Add up the gradients of everybody's step, part by part; in smaller parts where memory runs out."""
     while True:
         sizes = {place: courses[place].part(step) for place, step in steps.items()}
+        noted = {place: courses[place].noted() for place in steps}
         try:
             return _add_gradients(room, steps, sizes)
         except RuntimeError as error:
@@ -156,7 +157,7 @@ def _backward(room: Classroom, courses: Sequence[Course], steps: dict[int, Step]
         # Outside of the handler, because what had been computed hangs on the error.
         room.hand_out()
         for place in steps:
-            courses[place].halve(sizes[place])
+            courses[place].halve(sizes[place], noted[place])
 
 
 def _add_gradients(room: Classroom, steps: dict[int, Step], sizes: dict[int, int]) -> dict[int, float]:

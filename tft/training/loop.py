@@ -177,6 +177,10 @@ class Course:
         """What objectives told of themselves, step by step."""
         return self._setting.measures
 
+    def noted(self) -> dict[str, int]:
+        """Say how often each measure has been noted."""
+        return {name: len(values) for name, values in self.measures.items()}
+
     def steps(self) -> Iterator[Step]:
         """Give the steps that are left; each is to be taken before the next is asked for."""
         # After the objectives are made: some of them look at the student as it came into the cycle.
@@ -211,7 +215,7 @@ class Course:
         Args:
             loss: of this worker's rows.
             rows: how many they are.
-            noted: how often each measure had been noted before the step.
+            noted: how often each measure had been noted before this try.
 
         Returns:
             The loss of the step.
@@ -255,10 +259,17 @@ class Course:
         for row in step.rows:
             self._progress.tokens[row.skill] += len(row.tokens)
 
-    def halve(self, size: int) -> None:
-        """Have fewer rows in memory from now on, and forget the gradients of the step under way."""
+    def halve(self, size: int, noted: Mapping[str, int]) -> None:
+        """Have fewer rows in memory from now on, and forget gradients and measures of the step under way.
+
+        Args:
+            size: rows that did not fit.
+            noted: how often each measure had been noted before this try.
+        """
         assert self._under_way is not None
         self._optimizers.zero_grad()
+        for name, values in self._setting.measures.items():
+            del values[noted.get(name, 0) :]
         self.micro_batch = self._progress.micro_batch = max(self._under_way[0].together, size // 2)
         self._setting.note("micro_batch", self.micro_batch)
 
@@ -295,10 +306,9 @@ def learn(course: Course) -> None:
 def _backward(course: Course, step: Step) -> float:
     """Add up the gradients of a step, part by part; in smaller parts where memory runs out."""
     chance = torch.get_rng_state()
-    noted = {name: len(values) for name, values in course.measures.items()}
     short: RuntimeError | None = None
     while True:
-        size = course.part(step)
+        size, noted = course.part(step), course.noted()
         try:
             total, rows = _add_gradients(course, step, size)
         except RuntimeError as error:
@@ -315,7 +325,7 @@ def _backward(course: Course, step: Step) -> float:
             raise short or StageError("memory ran out at another worker")
         # What had been computed hangs on the error, and would be in memory beside the smaller parts.
         short = None
-        course.halve(size)
+        course.halve(size, noted)
         torch.set_rng_state(chance)
 
 

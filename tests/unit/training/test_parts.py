@@ -248,6 +248,27 @@ def test_nothing_is_kept_in_a_classroom_either(
     assert len(watch.made) > 100
 
 
+@pytest.mark.parametrize("students", [1, 2], ids=["alone", "classroom"])
+def test_what_was_told_in_a_try_that_failed_is_told_once(
+    students: int, ada: StudentRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, int]] = []
+    end = loop.Course.end
+
+    def ending(course: loop.Course, digest: str) -> Any:
+        told.append({name: len(values) for name, values in course.measures.items()})
+        return end(course, digest)
+
+    monkeypatch.setattr(loop.Course, "end", ending)
+    # The loss has told how many pairs are preferred before the backward pass runs out.
+    Backwards(monkeypatch, 2 * students)
+    student = replace(ada, adapter=LoraAdapter(r=4))
+    seats = tuple(request(student, tmp_path / f"{place}", preferences(8)) for place in range(students))
+    found = train_together(ClassRequest(seats)).checkpoints if students > 1 else (train(seats[0]),)
+    assert told == [{"micro_batch": 2, "preferred": 8, "loss preference": 2}] * students
+    assert [it.measures["micro_batch"] for it in found] == [(4, 2)] * students
+
+
 @out_of_memory
 def test_what_does_not_fit_at_all_is_said(
     error: Exception, ada: StudentRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
