@@ -28,11 +28,11 @@ from tft.records import Checkpoint
 from tft.student import write_checkpoint
 from tft.student.adapting import write_down
 from tft.student.models import adapt_model, load_base
+from tft.student.shortage import AtOnce, is_out_of_memory
 from tft.training.learner import Learner, Predictions
 from tft.training.loop import Course, TrainRequest, matrix_products, train
 from tft.training.lora import NARROW
 from tft.training.rows import Row
-from tft.training.shortage import AtOnce, is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -21,9 +21,9 @@ from tft.engines.transformers import TransformersEngine
 from tft.errors import Problem, StageError, UserError
 from tft.student.adapting import read_prefix
 from tft.student.models import ask
+from tft.student.shortage import AtOnce, in_parts
 from tft.training.lora import merge_while_training, merged
 from tft.training.rows import IGNORED, Row, collate
-from tft.training.shortage import AtOnce, in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

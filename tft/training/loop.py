@@ -29,6 +29,7 @@ from tft.student import StudentRef, write_checkpoint
 from tft.student.adapting import write_down
 from tft.student.heads import write_head
 from tft.student.models import adapt, adapt_head, open_reader
+from tft.student.shortage import is_out_of_memory
 from tft.training.asking import open_scorer
 from tft.training.gradients import clip
 from tft.training.learner import Learner
@@ -36,7 +37,6 @@ from tft.training.objective import Objective, Setting, Step, Unit
 from tft.training.optimizers import Optimizers
 from tft.training.rates import learning_rate_at, usual_learning_rate
 from tft.training.reader import Reader
-from tft.training.shortage import is_out_of_memory
 from tft.training.snapshots import Progress, forget, restore, snapshot
 from tft.training.workers import ALONE, Workers, average
 from tft.tutor import TutorRef

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tft.student.shortage import AtOnce
 from tft.training.learner import Learner
 from tft.training.lora import merge_while_training, merged
 from tft.training.rows import Row, collate
-from tft.training.shortage import AtOnce
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 
 from tft.records import Usage, digest, digest_file, dump
 from tft.records import load as load_record
+from tft.student.shortage import AtOnce
 from tft.training.gradients import gathered, placed
-from tft.training.shortage import AtOnce
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

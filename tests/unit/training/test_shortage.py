@@ -29,6 +29,7 @@ from tft.config.training import (
 from tft.engines.transformers import TransformersEngine, load_model
 from tft.ports import Sampling
 from tft.student import StudentRef
+from tft.student.shortage import AtOnce
 from tft.training import ClassRequest, TrainRequest, train, train_together
 from tft.training.distillation import Distillation
 from tft.training.dpo import ask_reference
@@ -38,7 +39,6 @@ from tft.training.policy import Policy
 from tft.training.ppo import PPO
 from tft.training.rollouts import write
 from tft.training.rows import Row, encode
-from tft.training.shortage import AtOnce, in_parts
 from tft.tutor import Scorer
 
 ERROR = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
@@ -71,35 +71,6 @@ class Forgetful:
 
         patch.setattr(TransformersEngine, "_decode", decoding)
         patch.setattr(Learner, "predict", reading)
-
-
-def test_parts_are_halved_until_they_fit() -> None:
-    asked: list[int] = []
-
-    def call(size: int) -> str:
-        asked.append(size)
-        if size > 3:
-            raise ERROR
-        return "done"
-
-    assert in_parts(call, 13) == ("done", 3)
-    assert asked == [13, 6, 3]
-    assert in_parts(call, 2) == ("done", None)
-
-
-@pytest.mark.parametrize(
-    ("error", "asked"), [(ERROR, [6, 3, 1]), (RuntimeError("shapes do not fit"), [6])], ids=["memory", "another"]
-)
-def test_what_does_not_help_is_said(error: RuntimeError, asked: list[int]) -> None:
-    seen: list[int] = []
-
-    def call(size: int) -> str:
-        seen.append(size)
-        raise error
-
-    with pytest.raises(type(error)):
-        in_parts(call, 6)
-    assert seen == asked
 
 
 def test_answers_stay_where_fewer_are_written_at_once(unsure: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
