@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Result = TypeVar("Result")
+_WORDS = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory")
+"""Of a CPU, and of what takes memory of a GPU without torch."""
 
 
 @dataclass
@@ -29,8 +31,7 @@ class AtOnce:
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Say whether memory ran out."""
-    # On a CPU it is a plain RuntimeError, known by its words.
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _WORDS)
 
 
 def in_parts(call: Callable[[int], Result], size: int) -> tuple[Result, int | None]:

@@ -5,9 +5,25 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tft.student.shortage import in_parts
+from tft.student.shortage import in_parts, is_out_of_memory
 
 ERROR = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+@pytest.mark.parametrize(
+    ("error", "short"),
+    [
+        (ERROR, True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (torch.AcceleratorError("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation' in the docs"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"), False),
+        (RuntimeError("CUDA error: device-side assert triggered"), False),
+    ],
+    ids=lambda it: str(it)[:40],
+)
+def test_memory_that_ran_out_is_known_by_the_words_for_it(error: RuntimeError, short: bool) -> None:
+    assert is_out_of_memory(error) is short
 
 
 def test_parts_are_halved_until_they_fit() -> None:
