@@ -16,7 +16,7 @@ from tft.library import read_tutor
 from tft.ports import Sampling
 from tft.records import SELF_CORRECTION, Answered, Attempt, Message, Sitting
 from tft.student import StudentRef
-from tft.student.models import open_student
+from tft.student.models import answer
 from tft.tutor.forms import read_answer
 from tft.tutor.prompts import compile_prompt, read_prompt
 
@@ -47,12 +47,12 @@ def correct(request: CorrectRequest) -> Sitting:
         (Message("user", template.render(question=it.item.question, attempt=it.text, marker=request.grader.marker)),)
         for it in read
     ]
-    said = open_student(request.student).generate(asked, Sampling(role.max_tokens)) if asked else []
+    said = answer(request.student, asked, Sampling(role.max_tokens)) if asked else []
     better: dict[Attempt, Attempt] = {}
-    for it, answer in zip(read, said, strict=True):
-        fields = read_answer(role, answer).fields
+    for it, critique in zip(read, said, strict=True):
+        fields = read_answer(role, critique).fields
         if fields is not None:
-            better[it] = Attempt(it.item, fields["revision"], answer.tokens)
+            better[it] = Attempt(it.item, fields["revision"], critique.tokens)
     grade = grade_attempts(request.grader)
     revised = [better.get(it, it) for it in first]
     return Sitting(SELF_CORRECTION, tuple(Answered(it, grade(it.item, it.text, it.finished)) for it in revised))

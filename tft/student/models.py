@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from tft.student.adapting import put_on, settle, take_up
 from tft.student.checkpoints import read_checkpoint
 from tft.student.heads import HeadedModel, new_head, read_head
 from tft.student.reading import HeadReader
+from tft.student.shortage import AtOnce, write_in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,8 +38,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from tft.config.adapters import AnyAdapter
-    from tft.ports import Sampling
+    from tft.ports import Generation, Sampling
     from tft.student.ref import StudentRef
+
+_at_once: defaultdict[str, AtOnce] = defaultdict(AtOnce)
+"""What is known in this process of the memory that students take, by their base: it stays when they learn."""
 
 
 @lru_cache(maxsize=2)
@@ -182,6 +187,18 @@ def ask(question: str) -> tuple[Message, ...]:
     return (Message("user", question),)
 
 
+def answer(
+    student: StudentRef,
+    prompts: Sequence[Sequence[Message]],
+    sampling: Sampling,
+    seeds: Sequence[int] | None = None,
+) -> list[Generation]:
+    """Let a student answer conversations, in the order they came; with fewer side by side where memory runs out."""
+    engine = open_student(student)
+    generate = partial(engine.generate, prompts, sampling, seeds)
+    return write_in_parts(engine, generate, len(prompts), _at_once[student.base])
+
+
 def attempt(
     student: StudentRef, items: Sequence[Item], sampling: Sampling, marker: str | None = None
 ) -> tuple[Attempt, ...]:
@@ -209,7 +226,7 @@ def draft(
 ) -> tuple[Attempt, ...]:
     """Let a student write answers to items; for a student with a head its base model writes."""
     writer = _base_of(student) if isinstance(student.adapter, HeadAdapter) else student
-    generations = open_student(writer).generate([ask(item.question) for item in items], sampling, seeds)
+    generations = answer(writer, [ask(item.question) for item in items], sampling, seeds)
     return tuple(
         Attempt(
             item=item,

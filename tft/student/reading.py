@@ -6,6 +6,7 @@ chat template, as encoders are, reads a question as its tokenizer writes any tex
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +16,7 @@ from tft.config.adapters import RegressorTask
 from tft.engines.architecture import fill
 from tft.engines.encoding import PromptEncoder, cannot_write
 from tft.records import Attempt, Message
+from tft.student.shortage import in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from tft.student.heads import HeadedModel
 
 _ROWS = 64
-"""That are read side by side."""
+"""That are read side by side, where memory suffices."""
 
 
 def encode_questions(questions: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
@@ -71,15 +73,21 @@ class HeadReader:
     def __init__(self, model: HeadedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
+        self._rows = _ROWS
 
-    @torch.inference_mode()
     def read(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """Say what comes out of rows of tokens, in the order they came; [rows, outputs]."""
+        said, fitted = in_parts(partial(self._read, rows), max(1, min(len(rows), self._rows)))
+        self._rows = fitted or self._rows
+        return said
+
+    @torch.inference_mode()
+    def _read(self, rows: Sequence[Sequence[int]], size: int) -> torch.Tensor:
         device = self.model.base.device
         order = sorted(range(len(rows)), key=lambda row: (len(rows[row]), row))
         said = torch.zeros(len(rows), self.model.head.out.out_features)
-        for start in range(0, len(order), _ROWS):
-            batch = order[start : start + _ROWS]
+        for start in range(0, len(order), size):
+            batch = order[start : start + size]
             ids_BT, mask_BT = fill([rows[row] for row in batch], self.tokenizer.pad_token_id)
             states_BH = self.model.states(ids_BT.to(device), mask_BT.to(device))
             said[batch] = self.model.head(states_BH).cpu()

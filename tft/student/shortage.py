@@ -14,6 +14,8 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tft.engines.transformers import TransformersEngine
+
 Result = TypeVar("Result")
 _WORDS = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory")
 """Of a CPU, and of what takes memory of a GPU without torch."""
@@ -52,3 +54,27 @@ def in_parts(call: Callable[[int], Result], size: int) -> tuple[Result, int | No
                 raise
         # Outside of the handler, because what had been allocated hangs on the error.
         size = fitted = size // 2
+
+
+def write_in_parts(engine: TransformersEngine, write: Callable[[], Result], rows: int, at_once: AtOnce) -> Result:
+    """Let an engine write, with fewer rows side by side where memory runs out.
+
+    Args:
+        engine: has a smaller batch size meanwhile.
+        write: lets it write all rows.
+        rows: how many they are.
+        at_once: what is known, and gets to know what fitted.
+
+    Raises:
+        RuntimeError: if a single row does not fit.
+    """
+    most = engine.batch_size
+
+    def call(size: int) -> Result:
+        engine.batch_size = size
+        return write()
+
+    written, fitted = in_parts(call, max(1, min(rows, at_once.written or most)))
+    engine.batch_size = most
+    at_once.written = fitted or at_once.written
+    return written

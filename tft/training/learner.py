@@ -21,7 +21,7 @@ from tft.engines.transformers import TransformersEngine
 from tft.errors import Problem, StageError, UserError
 from tft.student.adapting import read_prefix
 from tft.student.models import ask
-from tft.student.shortage import AtOnce, in_parts
+from tft.student.shortage import AtOnce, in_parts, write_in_parts
 from tft.training.lora import merge_while_training, merged
 from tft.training.rows import IGNORED, Row, collate
 
@@ -207,18 +207,10 @@ class Learner:
 
     def sample(self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]) -> list[Sampled]:
         """Go on after prompts, as the student is now; with fewer side by side where memory runs out."""
-
-        def write(size: int) -> list[Sampled]:
-            self._engine.batch_size = size
-            return self._engine.sample(prompts, sampling, seeds)
-
-        most = self._engine.batch_size
         with self.answering(), self._precision():
             self._engine.architecture.prefix = read_prefix(self.model)
-            written, fitted = in_parts(write, max(1, min(len(prompts), self.at_once.written or most)))
-        self._engine.batch_size = most
-        self.at_once.written = fitted or self.at_once.written
-        return written
+            go_on = partial(self._engine.sample, prompts, sampling, seeds)
+            return write_in_parts(self._engine, go_on, len(prompts), self.at_once)
 
     def ask(
         self, rows: Sequence[Row], tell: Callable[[Predictions], torch.Tensor], size: int | None = None

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+from collections import defaultdict
 from itertools import islice
 from random import Random
+from typing import Any
 
 import items
 import pytest
+import torch
 
 from tests.making import make_item
 from tft.config.adapters import FullAdapter
 from tft.config.cards import GraderConfig
+from tft.engines.transformers import TransformersEngine
 from tft.exams.self_correction import CorrectRequest, correct
 from tft.library import shipped
 from tft.records import Answered, Attempt, Verdict
-from tft.student import StudentRef
+from tft.student import StudentRef, models
+from tft.student.shortage import AtOnce
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ABACUS = shipped() / "tutors" / "abacus"
@@ -38,6 +43,22 @@ def test_who_can_criticise_mends_its_own_answers() -> None:
     found = correct(request(student, tuple(map(wrong, QUESTIONS))))
     assert [it.attempt.item.question for it in found.answers] == list(QUESTIONS)
     assert sum(it.verdict.passed for it in found.answers) > 0.8 * len(QUESTIONS)
+
+
+def test_answers_stay_where_fewer_are_read_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_at_once", defaultdict(AtOnce))
+    student = StudentRef("able", str(ABACUS / "weights"), "abacus", FullAdapter())
+    asked = request(student, tuple(map(wrong, QUESTIONS[:8])))
+    whole = correct(asked)
+    decode = TransformersEngine._decode
+
+    def short(engine: TransformersEngine, rows: Any, *beside: Any) -> Any:
+        if len(rows) > 3:
+            raise torch.OutOfMemoryError("none left")
+        return decode(engine, rows, *beside)
+
+    monkeypatch.setattr(TransformersEngine, "_decode", short)
+    assert correct(asked) == whole
 
 
 def test_the_first_answer_stands_where_nothing_better_comes(ada: StudentRef) -> None:

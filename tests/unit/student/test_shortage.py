@@ -2,12 +2,54 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import items
 import pytest
 import torch
 
-from tft.student.shortage import in_parts, is_out_of_memory
+from tests.making import make_item
+from tests.unit.student.test_heads import head, saved
+from tft.engines.transformers import TransformersEngine
+from tft.ports import Sampling
+from tft.records import Attempt
+from tft.student import StudentRef, models, write_checkpoint
+from tft.student.adapting import write_down
+from tft.student.heads import HeadedModel
+from tft.student.models import adapt, attempt, draft, open_reader
+from tft.student.shortage import AtOnce, in_parts, is_out_of_memory
 
 ERROR = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+ITEMS = [make_item(question) for question in islice(items.draw("sub_2", Random(1)), 11)]
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any, str, int], list[int]]]:
+    """Let memory run out where a method is given more rows; what is known of students is as it was."""
+    monkeypatch.setattr(models, "_at_once", defaultdict(AtOnce))
+
+    def forget(where: Any, name: str, most: int) -> list[int]:
+        seen: list[int] = []
+        plain = getattr(where, name)
+
+        def short(it: Any, rows: Any, *beside: Any) -> Any:
+            seen.append(len(rows))
+            if len(rows) > most:
+                raise ERROR
+            return plain(it, rows, *beside)
+
+        monkeypatch.setattr(where, name, short)
+        return seen
+
+    return forget
 
 
 @pytest.mark.parametrize(
@@ -53,3 +95,52 @@ def test_what_does_not_help_is_said(error: RuntimeError, asked: list[int]) -> No
     with pytest.raises(type(error)):
         in_parts(call, 6)
     assert seen == asked
+
+
+def same(ones: tuple[Attempt, ...], others: tuple[Attempt, ...]) -> bool:
+    """Say whether answers are alike, but for the last bit of how sure they are."""
+    plain = [[replace(it, confidence=None) for it in answers] for answers in (ones, others)]
+    sure = [[it.confidence for it in answers] for answers in (ones, others)]
+    return plain[0] == plain[1] and sure[0] == pytest.approx(sure[1], abs=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.5], ids=["greedy", "sampled"])
+def test_answers_stay_where_fewer_are_written_at_once(
+    temperature: float, ada: StudentRef, forgetful: Callable[..., list[int]], tmp_path: Path
+) -> None:
+    sampling = Sampling(16, temperature, seed=3)
+    whole = attempt(ada, ITEMS, sampling)
+    written = forgetful(TransformersEngine, "_decode", 3)
+    assert same(attempt(ada, ITEMS, sampling), whole)
+    assert written == [11, 5, 2, 2, 2, 2, 2, 1]
+    # From now on it is known, of what the student becomes later, too.
+    learned = save(ada, tmp_path / "c")
+    assert same(draft(learned, ITEMS, sampling), whole)
+    assert written[8:] == [2, 2, 2, 2, 2, 1]
+
+
+def save(student: StudentRef, folder: Path) -> StudentRef:
+    """Write a student down as it is."""
+    model, tokenizer = adapt(student, 1)
+    digest = write_checkpoint(folder, lambda aside: write_down(model, tokenizer, student.adapter, aside))
+    return replace(student, checkpoint_path=str(folder), digest=digest)
+
+
+def test_what_a_head_says_stays_where_fewer_are_read_at_once(
+    ada: StudentRef, forgetful: Callable[..., list[int]], tmp_path: Path
+) -> None:
+    learned = saved(replace(ada, adapter=head("classifier", "full")), tmp_path / "c")
+    whole = attempt(learned, ITEMS, Sampling(8))
+    read = forgetful(HeadedModel, "states", 3)
+    assert same(attempt(learned, ITEMS, Sampling(8)), whole)
+    assert read == [11, 5, 2, 2, 2, 2, 2, 1]
+    assert len(open_reader(learned).read([[1, 2, 3]] * 4)) == 4
+    assert read[8:] == [2, 2]
+
+
+def test_one_answer_that_does_not_fit_is_said(ada: StudentRef, forgetful: Callable[..., list[int]]) -> None:
+    written = forgetful(TransformersEngine, "_decode", 0)
+    with pytest.raises(torch.OutOfMemoryError):
+        attempt(ada, ITEMS[:4], Sampling(8))
+    assert written == [4, 2, 1]
+    assert attempt(ada, (), Sampling(8)) == ()
