@@ -6,6 +6,7 @@ most. Steps of the optimiser are parted in the loop, because there gradients are
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -36,6 +37,14 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _WORDS)
 
 
+def give_back() -> None:
+    """Give the memory that nobody uses any more back to the GPU; that of a CPU goes back by itself."""
+    if torch.cuda.is_available():
+        # What holds on to itself stays until it is looked for.
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
 def in_parts(call: Callable[[int], Result], size: int) -> tuple[Result, int | None]:
     """Call with a number of rows, and with half as many each time that memory runs out.
 
@@ -53,6 +62,7 @@ def in_parts(call: Callable[[int], Result], size: int) -> tuple[Result, int | No
             if not is_out_of_memory(error) or size == 1:
                 raise
         # Outside of the handler, because what had been allocated hangs on the error.
+        give_back()
         size = fitted = size // 2
 
 

@@ -29,7 +29,7 @@ from tft.student import StudentRef, write_checkpoint
 from tft.student.adapting import write_down
 from tft.student.heads import write_head
 from tft.student.models import adapt, adapt_head, open_reader
-from tft.student.shortage import is_out_of_memory
+from tft.student.shortage import give_back, is_out_of_memory
 from tft.training.asking import open_scorer
 from tft.training.gradients import clip
 from tft.training.learner import Learner
@@ -270,6 +270,7 @@ class Course:
         self._optimizers.zero_grad()
         for name, values in self._setting.measures.items():
             del values[noted.get(name, 0) :]
+        give_back()
         self.micro_batch = self._progress.micro_batch = max(self._under_way[0].together, size // 2)
         self._setting.note("micro_batch", self.micro_batch)
 

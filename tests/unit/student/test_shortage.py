@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,7 +24,7 @@ from tft.student import StudentRef, models, write_checkpoint
 from tft.student.adapting import write_down
 from tft.student.heads import HeadedModel
 from tft.student.models import adapt, attempt, draft, open_reader
-from tft.student.shortage import AtOnce, in_parts, is_out_of_memory
+from tft.student.shortage import AtOnce, give_back, in_parts, is_out_of_memory
 
 ERROR = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 ITEMS = [make_item(question) for question in islice(items.draw("sub_2", Random(1)), 11)]
@@ -102,6 +103,39 @@ def same(ones: tuple[Attempt, ...], others: tuple[Attempt, ...]) -> bool:
     plain = [[replace(it, confidence=None) for it in answers] for answers in (ones, others)]
     sure = [[it.confidence for it in answers] for answers in (ones, others)]
     return plain[0] == plain[1] and sure[0] == pytest.approx(sure[1], abs=1e-4)
+
+
+class Ring:
+    """Something that holds on to itself."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+@pytest.fixture
+def given_back(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let there be a GPU, to which memory is given back."""
+    calls: list[str] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append("back"))
+    return calls
+
+
+def test_a_gpu_gets_back_what_nobody_uses(given_back: list[str]) -> None:
+    lost = weakref.ref(Ring())
+    give_back()
+    assert lost() is None
+    assert given_back == ["back"]
+
+
+def test_it_has_it_before_fewer_rows_are_tried(given_back: list[str]) -> None:
+    def call(size: int) -> None:
+        given_back.append(f"{size} rows")
+        if size > 2:
+            raise ERROR
+
+    in_parts(call, 8)
+    assert given_back == ["8 rows", "back", "4 rows", "back", "2 rows"]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.5], ids=["greedy", "sampled"])

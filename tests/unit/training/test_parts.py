@@ -237,6 +237,23 @@ def test_nothing_of_a_backward_pass_that_failed_is_kept(
     assert made.digest == expected.digest
 
 
+def test_a_gpu_has_its_memory_back_before_smaller_parts_are_tried(
+    ada: StudentRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Backwards(monkeypatch, 4)
+    alive: list[tuple[int, bool]] = []
+
+    def give_back() -> None:
+        gradients = any(weight.grad is not None for weight in course.learner.weights)
+        alive.append((sum(it() is not None for it in watch.made), gradients))
+
+    monkeypatch.setattr(loop, "give_back", give_back)
+    asked = request(ada, tmp_path / "short", ANSWERS)
+    course = loop.Course(asked, loop.open_learner(asked))
+    loop.learn(course)
+    assert alive == [(0, False)]
+
+
 def test_nothing_is_kept_in_a_classroom_either(
     ada: StudentRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
