@@ -29,7 +29,7 @@ from tft.student.adapting import put_on, settle, take_up
 from tft.student.checkpoints import read_checkpoint
 from tft.student.heads import HeadedModel, new_head, read_head
 from tft.student.reading import HeadReader
-from tft.student.shortage import AtOnce, write_in_parts
+from tft.student.shortage import AtOnce, give_back, write_in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -165,6 +165,13 @@ def open_reader(student: StudentRef) -> HeadReader:
     body, tokenizer = load_base(student, training=False)
     body, _ = settle(adapt_model(body, student, 0, training=False))
     return HeadReader(put_head(body, student), tokenizer)
+
+
+def close_students() -> None:
+    """Close all students that are open in this process, so that what comes next has their memory."""
+    open_student.cache_clear()
+    open_reader.cache_clear()
+    give_back()
 
 
 def _of_body(student: StudentRef) -> AnyAdapter | FrozenBody:

@@ -11,7 +11,7 @@ bases in four bits; and adapters of different rank or layers. Those students are
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from tft.fitting import dropout_of, read_dropout
 from tft.records import Checkpoint
 from tft.student import write_checkpoint
 from tft.student.adapting import write_down
-from tft.student.models import adapt_model, load_base
+from tft.student.models import adapt_model, close_students, load_base
 from tft.student.shortage import AtOnce, is_out_of_memory
 from tft.training.learner import Learner, Predictions
 from tft.training.loop import Course, TrainRequest, matrix_products, train
@@ -103,9 +103,12 @@ def train_together(request: ClassRequest) -> ClassResult:
         raise StageError(
             "these students cannot share a classroom: base or adapters differ, or have dropout, DoRA or four bits"
         )
-    try:
+    close_students()
+    room = None
+    with suppress(_OwnWayError):
         room = Classroom(request.students)
-    except _OwnWayError:
+    # Outside of a handler, because the base that was loaded hangs on the error.
+    if room is None:
         return ClassResult(tuple(train(it) for it in request.students))
     with matrix_products(first.config.precision):
         courses = [Course(it, Seat(room, place), snapshots=False) for place, it in enumerate(request.students)]

@@ -28,7 +28,7 @@ from tft.records import Checkpoint, Lesson, Usage
 from tft.student import StudentRef, write_checkpoint
 from tft.student.adapting import write_down
 from tft.student.heads import write_head
-from tft.student.models import adapt, adapt_head, open_reader
+from tft.student.models import adapt, adapt_head, close_students, open_reader
 from tft.student.shortage import give_back, is_out_of_memory
 from tft.training.asking import open_scorer
 from tft.training.gradients import clip
@@ -86,6 +86,7 @@ def train(request: TrainRequest) -> Checkpoint:
             workers than the config says.
     """
     workers = Workers.here(request.config)
+    close_students()
     learner = open_learner(request, workers)
     if request.config.checkpoint_activations:
         learner.checkpoint_activations()

@@ -23,7 +23,7 @@ from tft.records import Attempt
 from tft.student import StudentRef, models, write_checkpoint
 from tft.student.adapting import write_down
 from tft.student.heads import HeadedModel
-from tft.student.models import adapt, attempt, draft, open_reader
+from tft.student.models import adapt, attempt, close_students, draft, open_reader, open_student
 from tft.student.shortage import AtOnce, give_back, in_parts, is_out_of_memory
 
 ERROR = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
@@ -136,6 +136,18 @@ def test_it_has_it_before_fewer_rows_are_tried(given_back: list[str]) -> None:
 
     in_parts(call, 8)
     assert given_back == ["8 rows", "back", "4 rows", "back", "2 rows"]
+
+
+def test_students_that_are_closed_leave_nothing(
+    ada: StudentRef, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    learned = saved(replace(ada, adapter=head("classifier", "full")), tmp_path / "c")
+    opened = [weakref.ref(it) for it in (open_student(ada).model, open_reader(learned).model)]
+    assert all(it() is not None for it in opened)
+    given_back = request.getfixturevalue("given_back")
+    close_students()
+    assert not any(it() is not None for it in opened)
+    assert given_back == ["back"]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.5], ids=["greedy", "sampled"])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -22,8 +24,8 @@ from tft.engines.transformers import load_model
 from tft.errors import StageError
 from tft.ports import Sampling
 from tft.student import StudentRef, read_checkpoint
-from tft.student.models import adapt, attempt
-from tft.training import TrainRequest, loop, supervised, train
+from tft.student.models import adapt, attempt, open_student
+from tft.training import ClassRequest, TrainRequest, loop, supervised, train, train_together
 from tft.training.loop import matrix_products
 from tft.training.rates import default_learning_rate, learning_rate_at
 
@@ -127,6 +129,33 @@ def test_a_cycle_has_the_steps_that_were_asked_for(ada: StudentRef, tmp_path: Pa
     asked = request(ada, tmp_path / "cycle-1")
     short = replace(asked, config=asked.config.model_copy(update={"epochs": 1, "min_steps": 7}))
     assert train(short).steps == 9
+
+
+@pytest.mark.parametrize("how", ["alone", "classroom", "one by one"])
+def test_training_begins_with_no_other_student_in_memory(
+    how: str, ada: StudentRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student = replace(ada, adapter=LORA)
+    loaded = [weakref.ref(open_student(student).model)]
+    there: list[int] = []
+
+    def loading(*given: Any, **options: Any) -> Any:
+        # What only holds on to itself is looked for where there is a GPU.
+        gc.collect()
+        there.append(sum(it() is not None for it in loaded))
+        model, tokenizer = load_model(*given, **options)
+        loaded.append(weakref.ref(model))
+        return model, tokenizer
+
+    monkeypatch.setattr("tft.student.models.load_model", loading)
+    if how == "one by one":
+        monkeypatch.setattr("tft.training.classroom.dropout_of", lambda _: 0.1)
+    seats = tuple(request(student, tmp_path / name, epochs=1) for name in ("one", "two"))
+    if how == "alone":
+        train(seats[0])
+    else:
+        train_together(ClassRequest(seats))
+    assert there == [0] * {"alone": 1, "classroom": 1, "one by one": 3}[how]
 
 
 @pytest.mark.parametrize("adapter", [FullAdapter(), LORA])
