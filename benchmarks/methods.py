@@ -36,7 +36,7 @@ from tft.config.adapters import (
 )
 from tft.config.campaign import LESSONS_A_BATCH, CampaignConfig
 from tft.config.training import ObjectivesConfig, TrainingConfig
-from tft.engines.encoding import end_of_answer, score_answers
+from tft.engines.encoding import score_answers
 from tft.exams.examiner import SitRequest, sit
 from tft.lessons import (
     ContestRequest,
@@ -260,7 +260,7 @@ class _Desk:
             engine = open_student(student)
             held = self._made("demonstration", "novice")[LESSONS:]
             prompts = engine.encode([lesson.examples[0].messages[:1] for lesson in held])
-            end = end_of_answer(engine.tokenizer, engine.encode)
+            end = engine.encode.end_of_answer
             scores = score_answers(engine.tokenizer, prompts, [lesson.answer for lesson in held], end, engine.logprobs)
             tokens = sum(len(it.logprobs) for it in scores)
             self._sat[name] = (sitting, -math.fsum(math.fsum(it.logprobs) for it in scores) / tokens)

@@ -67,6 +67,17 @@ class TopLogprobs:
     """[N]: of the tokens that stand there, in nats."""
 
 
+class Encoder(Protocol):
+    """Writes conversations as a model reads them."""
+
+    @property
+    def end_of_answer(self) -> int | None:
+        """The token that ends an answer; None where there is none."""
+
+    def __call__(self, prompts: Sequence[Sequence[Message]]) -> list[list[int]]:
+        """Write conversations as tokens, ready for the answer."""
+
+
 class Engine(Protocol):
     """Runs one model."""
 
@@ -119,7 +130,8 @@ class Engine(Protocol):
     def tokenizer(self) -> Any | None:
         """The model's ``transformers`` tokenizer; None where it is not here."""
 
-    def encode(self, prompts: Sequence[Sequence[Message]]) -> list[list[int]]:
+    @property
+    def encode(self) -> Encoder:
         """Write conversations as tokens, ready for the answer; needs the tokenizer."""
 
     def top_logprobs(

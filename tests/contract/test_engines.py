@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from tests.chat import build_base_model
 from tests.endpoint import serve
 from tests.remote import VLLM, elsewhere, needs_vllm
 from tft.config.campaign import EndpointEngineConfig, TransformersEngineConfig
@@ -126,6 +128,23 @@ def test_scores_are_those_of_the_reference(engine: Engine, model: PreTrainedMode
     score, _ = engine.score(ask(question, "1" * 50), [answer, "#1"])
     assert list(score.tokens) == whole[len(prompt) :]
     assert score.logprobs == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["transformers", "endpoint", pytest.param("vllm", marks=needs_vllm)])
+def test_a_base_model_ends_an_answer_as_its_template_does(kind: str, tmp_path: Path) -> None:
+    folder = str(build_base_model(tmp_path, "3+4"))
+    with ExitStack() as opened:
+        engine: Engine = TransformersEngine.open(folder, "base", TransformersEngineConfig())
+        if kind == "endpoint":
+            url = opened.enter_context(serve(engine)).url  # type: ignore[arg-type]
+            engine = EndpointEngine.open("base", "base", EndpointEngineConfig(url=url, tokenizer=folder))
+        elif kind == "vllm":
+            engine = opened.enter_context(elsewhere(folder, "base", VLLM))
+        (found,) = engine.generate(ask("3+4"), Sampling(12))
+        (scores,) = engine.score(ask("3+4"), [found.text])
+    assert (found.finished, found.tokens) == (True, 3)
+    assert "<|im_end|>" not in found.text
+    assert scores.tokens[-1] == 2
 
 
 def test_what_was_cut_off_is_said_to_be(engine: Engine) -> None:

@@ -15,6 +15,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
+from tests.chat import build_base_model
 from tests.encoders import build_encoder
 from tests.making import demonstration
 from tests.remote import VLLM, elsewhere, needs_vllm
@@ -148,6 +149,19 @@ def test_an_exported_adapter_brings_the_template_along(quiet: StudentRef, tmp_pa
     teach(quiet, LoraAdapter(r=8), tmp_path)
     folder = export_student(Library(), tmp_path, "ada", tmp_path / "out", adapter=True)
     assert (folder / "chat_template.jinja").read_text() == quiet.chat_template
+
+
+@pytest.mark.parametrize("adapter", [LoraAdapter(r=4), FullAdapter()], ids=lambda it: it.type)
+def test_an_exported_base_model_stops_where_its_template_ends_an_answer(adapter: AnyAdapter, tmp_path: Path) -> None:
+    base = str(build_base_model(tmp_path / "base", QUESTIONS[0]))
+    student = StudentRef("ada", base, fingerprint_model(base), adapter)
+    learned = teach(student, adapter, tmp_path)
+    folder = export_student(Library(), tmp_path, "ada", tmp_path / "out", adapter=False)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert model.generation_config.eos_token_id == [tokenizer.eos_token_id, end]
+    assert open_student(learned).encode.end_of_answer == end
 
 
 @needs_vllm

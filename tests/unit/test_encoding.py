@@ -10,7 +10,7 @@ from transformers import T5Tokenizer
 
 from tests.learning import spell_bytes
 from tft.engines import encoding
-from tft.engines.encoding import PLAIN, PromptEncoder, end_of_answer, name_template, row_seeds, template_around
+from tft.engines.encoding import PLAIN, PromptEncoder, name_template, row_seeds, template_around
 from tft.ports import Sampling
 from tft.records import Message
 
@@ -54,18 +54,30 @@ def test_no_more_than_a_few_thousand_are_remembered(
         ),
         ("{% for it in messages %}<turn>{{ it.content }}{{ eos_token }}{% endfor %}", "</s>"),
         (PLAIN, "</s>"),
+        # What is written after the last answer is another token than between turns.
+        (
+            "{% for it in messages %}<turn>{{ it.content }}"
+            "{% if loop.last and not add_generation_prompt %}<last>{% else %}<end_of_turn>{% endif %}{% endfor %}"
+            "{% if add_generation_prompt %}<turn>{% endif %}",
+            "<last>",
+        ),
+        # Nothing special ends a turn, though something special begins the next.
+        (
+            "{% for it in messages %}<turn>{{ it.content }}{% endfor %}{% if add_generation_prompt %}<turn>{% endif %}",
+            "</s>",
+        ),
         # Nothing special ends a turn.
         ("{% for it in messages %}{{ it.content }}\n{% endfor %}", "</s>"),
         # It is never told what was answered.
         ("{% for it in messages if it.role == 'user' %}<turn>{{ it.content }}<end_of_turn>{% endfor %}", "</s>"),
     ],
-    ids=["a token of the template", "eos", "plain", "none", "no answers"],
+    ids=["a token of the template", "eos", "plain", "the last turn", "beginnings", "none", "no answers"],
 )
 def test_an_answer_ends_with_what_the_template_writes_after_it(template: str, end: str) -> None:
     tokenizer = spell_bytes()
-    tokenizer.add_tokens(["<turn>", "<end_of_turn>"], special_tokens=True)
+    tokenizer.add_tokens(["<turn>", "<end_of_turn>", "<last>"], special_tokens=True)
     tokenizer.chat_template = template
-    assert tokenizer.convert_ids_to_tokens(end_of_answer(tokenizer, PromptEncoder(tokenizer, {}))) == end
+    assert tokenizer.convert_ids_to_tokens(PromptEncoder(tokenizer, {}).end_of_answer) == end
 
 
 def spoken(tokenizer: PreTrainedTokenizerBase, *turns: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 import torch
 
-from tft.engines.encoding import PromptEncoder, end_of_answer, score_answers
+from tft.engines.encoding import PromptEncoder, score_answers
 from tft.library import split_revision
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class ReachedEngine:
 
     def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
         """Give the log-probabilities of each completion's tokens."""
-        end = end_of_answer(self.tokenizer, self.encode)
+        end = self.encode.end_of_answer
         return score_answers(self.tokenizer, self.encode(prompts), completions, end, self.logprobs)
 
     def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tft.errors import StageError
 from tft.ports import Sampling, Scores, TopLogprobs
-from tft.records import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from transformers import PreTrainedTokenizerBase
+
+    from tft.records import Message
 
 _REMEMBERED = 4096
 """Conversations whose tokens are kept."""
@@ -39,6 +41,23 @@ class PromptEncoder:
         if "chat_template" in template:
             self._template["chat_template"] = find_template(template["chat_template"])
         self._known: dict[tuple[Message, ...], list[int]] = {}
+
+    @cached_property
+    def end_of_answer(self) -> int | None:
+        """The token that ends an answer: the first special one that the chat template writes after its last turn.
+
+        That need not be the tokenizer's ``eos_token``: Gemma ends a turn with ``<end_of_turn>``. It is that where the
+        template writes no special token there, or no answers; None where there is neither.
+        """
+        asked, tokenizer = {"role": "user", "content": "1"}, self._tokenizer
+        told = [[asked, {"role": "assistant", "content": answer}] for answer in ("2", "3")]
+        texts = tokenizer.apply_chat_template(told, tokenize=False, **self._template)
+        one, other = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        differ = [place for place, tokens in enumerate(zip(one, other, strict=False)) if tokens[0] != tokens[1]]
+        special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+        after = one[differ[-1] + 1 :] if differ else []
+        eos: int | None = tokenizer.eos_token_id
+        return next((it for it in after if it in special or it == eos), eos)
 
     def __call__(self, prompts: Sequence[Sequence[Message]]) -> list[list[int]]:
         """Write conversations, those that are new all at once."""
@@ -107,32 +126,11 @@ def name_template(template: dict[str, Any]) -> str:
     return f"/{json.dumps(template, sort_keys=True)}" if template else ""
 
 
-def end_of_answer(
-    tokenizer: PreTrainedTokenizerBase, encode: Callable[[Sequence[Sequence[Message]]], list[list[int]]]
-) -> int:
-    """Give the token that ends an answer: the first special one that the chat template writes after it.
-
-    That need not be the tokenizer's ``eos_token``: Gemma ends a turn with ``<end_of_turn>``. It is that where the
-    template writes no special token after an answer, or no answers.
-
-    Args:
-        tokenizer: of the model.
-        encode: writes conversations with its template.
-    """
-    asked = Message("user", "1")
-    one, other = encode([(asked, Message("assistant", text)) for text in ("2", "3")])
-    differ = [place for place, tokens in enumerate(zip(one, other, strict=False)) if tokens[0] != tokens[1]]
-    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-    after = one[differ[-1] + 1 :] if differ else []
-    end: int = next((it for it in after if it in special or it == tokenizer.eos_token_id), tokenizer.eos_token_id)
-    return end
-
-
 def score_answers(
     tokenizer: PreTrainedTokenizerBase,
     heads: Sequence[Sequence[int]],
     completions: Sequence[str],
-    end: int,
+    end: int | None,
     logprobs: Callable[[Sequence[Sequence[int]]], list[list[float]]],
 ) -> list[Scores]:
     """Score answers to conversations, each with the token that ends it.
@@ -141,13 +139,14 @@ def score_answers(
         tokenizer: of the model that scores.
         heads: the conversations as tokens.
         completions: the answers to them.
-        end: the token that ends an answer; see :func:`end_of_answer`.
+        end: the token that ends an answer; see :attr:`PromptEncoder.end_of_answer`.
         logprobs: gives the log-probabilities of the tokens of rows, but of their first.
 
     Raises:
         ValueError: if there are not as many answers as conversations.
     """
-    answers = [[*tokenizer(text, add_special_tokens=False)["input_ids"], end] for text in completions]
+    ends = [] if end is None else [end]
+    answers = [[*tokenizer(text, add_special_tokens=False)["input_ids"], *ends] for text in completions]
     found = logprobs([[*head, *answer] for head, answer in zip(heads, answers, strict=True)])
     return [Scores(tuple(it), tuple(row[-len(it) :])) for it, row in zip(answers, found, strict=True)]
 

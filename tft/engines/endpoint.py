@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from tft.engines.encoding import PromptEncoder, end_of_answer, name_template, read_tops, row_seeds, score_answers
+from tft.engines.encoding import PromptEncoder, name_template, read_tops, row_seeds, score_answers
 from tft.errors import PrerequisiteError, StageError
 from tft.library import split_revision
 from tft.ports import Generation, Sampling, Scores, TopLogprobs
@@ -183,12 +183,12 @@ class EndpointEngine:
         Raises:
             PrerequisiteError: without a tokenizer, or where the endpoint gives no log-probabilities.
         """
-        heads = self.encode(prompts)
+        encode = self.encode
         assert self.tokenizer is not None
-        end = end_of_answer(self.tokenizer, self.encode)
-        return score_answers(self.tokenizer, heads, completions, end, self.logprobs)
+        return score_answers(self.tokenizer, encode(prompts), completions, encode.end_of_answer, self.logprobs)
 
-    def encode(self, prompts: Sequence[Sequence[Message]]) -> list[list[int]]:
+    @property
+    def encode(self) -> PromptEncoder:
         """Write conversations as tokens, ready for the answer.
 
         Raises:
@@ -198,7 +198,7 @@ class EndpointEngine:
             raise PrerequisiteError(
                 f"{self._config.url} cannot score without a tokenizer here: name one in engine.tokenizer"
             )
-        return self._encode(prompts)
+        return self._encode
 
     def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         """Give the log-probability of every token of rows but the first.

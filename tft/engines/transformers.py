@@ -29,7 +29,6 @@ from tft.engines.decoder_only import DecoderOnly
 from tft.engines.encoder_decoder import EncoderDecoder
 from tft.engines.encoding import (
     PromptEncoder,
-    end_of_answer,
     find_template,
     name_template,
     row_seeds,
@@ -68,6 +67,8 @@ def load_model(
     the model has it, but for training: there small updates would be lost in bfloat16, and they stay float32. In four
     bits are those of linear layers, all but the output head; products with them are in the numbers of the others.
 
+    Among the tokens at which the model stops is the one that ends an answer in its template.
+
     Raises:
         PrerequisiteError: if a decoder-only model brings no chat template, or bitsandbytes is needed and not there.
     """
@@ -85,6 +86,7 @@ def load_model(
             f"{folder} brings no chat template, so nobody knows how it is asked: name one in students.chat_template, "
             "or for a tutor in engine.template.chat_template; `plain` puts turns one after the other"
         )
+    _stop_after_answers(model, tokenizer)
     return model.to(_device()).eval(), tokenizer
 
 
@@ -156,6 +158,19 @@ def _in_four_bits(dtype: torch.dtype) -> BitsAndBytesConfig:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
+
+
+def _stop_after_answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Name the token that ends an answer where transformers and vLLM look for it; it is saved with the model.
+
+    A base model often names only the token that ends its texts, though it is taught to end an answer as its chat
+    template does.
+    """
+    named = model.generation_config.eos_token_id
+    ends = [named] if isinstance(named, int) else list(named or ())
+    end = PromptEncoder(tokenizer, {}).end_of_answer
+    if end is not None and end not in ends:
+        model.generation_config.eos_token_id = [*ends, end]
 
 
 def _keep_packed(model: PreTrainedModel) -> None:
@@ -281,7 +296,7 @@ class TransformersEngine:
         """Give the log-probability of every token of the completions, the end token included."""
         heads = self.encode(prompts)
         chosen = partial(self._chosen, starts=[len(head) for head in heads])
-        return score_answers(self.tokenizer, heads, completions, end_of_answer(self.tokenizer, self.encode), chosen)
+        return score_answers(self.tokenizer, heads, completions, self.encode.end_of_answer, chosen)
 
     def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         """Give the log-probability of every token of rows but the first.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tft.config.campaign import STRUCTURED_OUTPUTS
-from tft.engines.encoding import PromptEncoder, end_of_answer, name_template, read_tops, row_seeds, score_answers
+from tft.engines.encoding import PromptEncoder, name_template, read_tops, row_seeds, score_answers
 from tft.errors import PrerequisiteError, RefusedError, StageError
 from tft.library import split_revision
 from tft.placement import GPU_SHARE
@@ -98,11 +98,14 @@ class VLLMEngine:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
+        end = self.encode.end_of_answer
         asked = [
             SamplingParams(
                 max_tokens=sampling.max_tokens,
                 temperature=sampling.temperature,
                 seed=seed if sampling.temperature else None,
+                # Of a base model that is often another token than those it names itself.
+                stop_token_ids=None if end is None else [end],
                 logprobs=0 if sampling.logprobs else None,
                 structured_outputs=None if sampling.schema is None else StructuredOutputsParams(json=sampling.schema),
                 output_kind=RequestOutputKind.FINAL_ONLY,
@@ -114,7 +117,7 @@ class VLLMEngine:
 
     def score(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[Scores]:
         """Give the log-probability of every token of the completions, the end token included."""
-        end = end_of_answer(self.tokenizer, self.encode)
+        end = self.encode.end_of_answer
         return score_answers(self.tokenizer, self.encode(prompts), completions, end, self.logprobs)
 
     def logprobs(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tft.engines.encoding import end_of_answer
 from tft.records import Message, Usage
 
 if TYPE_CHECKING:
@@ -114,12 +113,12 @@ class Scorer:
         own = self._tutor.engine.tokenizer
         assert own is not None
         heads = self.prompts(questions)
-        end = end_of_answer(own, self._tutor.engine.encode)
+        end = self._tutor.engine.encode.end_of_answer
         written = own(list(texts), add_special_tokens=False, return_offsets_mapping=True)
         ends = [[end for _, end in offsets] for offsets in written["offset_mapping"]]
         answers = [list(row) for row in written["input_ids"]]
         for row, places, text, whole in zip(answers, ends, texts, finished, strict=True):
-            if whole:
+            if whole and end is not None:
                 row.append(end)
                 places.append(len(text) + 1)
         rows = [[*head, *answer] for head, answer in zip(heads, answers, strict=True)]
