@@ -43,23 +43,34 @@ def encode_answered(
     finished: Sequence[bool],
     tokenizer: PreTrainedTokenizerBase,
 ) -> list[list[int]]:
-    """Write answered conversations as they are read; an answer that was cut off has no end.
+    """Write answered conversations as they are read, up to the token that ends the answer; one cut off has none.
 
     Raises:
         StageError: if the chat template cannot write one of them.
     """
-    texts = []
+    begun, texts = [], []
     for messages, answer, whole in zip(asked, answers, finished, strict=True):
         turns = [{"role": message.role, "content": message.content} for message in messages]
         try:
+            begun.append(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
             if whole:
                 turns.append({"role": "assistant", "content": answer})
                 texts.append(tokenizer.apply_chat_template(turns, tokenize=False))
             else:
-                texts.append(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False) + answer)
+                texts.append(begun[-1] + answer)
         except TemplateError as error:
             raise cannot_write([it["role"] for it in turns], error) from error
-    return [list(row) for row in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+    end = PromptEncoder(tokenizer, {}).end_of_answer
+    heads, rows = (tokenizer(written, add_special_tokens=False)["input_ids"] for written in (begun, texts))
+    return [
+        _up_to(end, row, len(head)) if whole else list(row)
+        for row, head, whole in zip(rows, heads, finished, strict=True)
+    ]
+
+
+def _up_to(end: int | None, row: Sequence[int], start: int) -> list[int]:
+    """Leave out what a template writes after the token that ends an answer, where there is one from its start on."""
+    return list(row[: row.index(end, start) + 1] if end in row[start:] else row)
 
 
 class HeadReader:

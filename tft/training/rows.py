@@ -9,7 +9,7 @@ import torch
 from jinja2 import TemplateError
 
 from tft.engines.architecture import fill
-from tft.engines.encoding import cannot_write
+from tft.engines.encoding import PromptEncoder, cannot_write
 from tft.errors import StageError
 from tft.records import Example, Message
 
@@ -52,17 +52,24 @@ def encode(lessons: Sequence[Lesson], tokenizer: PreTrainedTokenizerBase) -> lis
 
     Raises:
         StageError: if the template does not begin an answer as it ends a question, which would teach tokens
-            that are never asked for, or cannot write a conversation.
+            that are never asked for, ends it with no token of its own, or cannot write a conversation.
     """
-    return [_row(example, lesson.item.skill, tokenizer) for lesson in lessons for example in lesson.examples]
+    end = PromptEncoder(tokenizer, {}).end_of_answer
+    return [_row(example, lesson.item.skill, tokenizer, end) for lesson in lessons for example in lesson.examples]
 
 
 def encode_answers(lessons: Sequence[Lesson], tokenizer: PreTrainedTokenizerBase) -> list[Row]:
     """Write the question and the answer of lessons, without what else they may teach."""
-    return [_row(Example.of(lesson.item.question, lesson.answer), lesson.item.skill, tokenizer) for lesson in lessons]
+    end = PromptEncoder(tokenizer, {}).end_of_answer
+    return [
+        _row(Example.of(lesson.item.question, lesson.answer), lesson.item.skill, tokenizer, end) for lesson in lessons
+    ]
 
 
-def _row(example: Example, skill: str, tokenizer: PreTrainedTokenizerBase, *, whole: bool = True) -> Row:
+def _row(
+    example: Example, skill: str, tokenizer: PreTrainedTokenizerBase, end: int | None, *, whole: bool = True
+) -> Row:
+    """Write one example, up to the token that ends its answer; one that was cut off has none."""
     messages = [{"role": message.role, "content": message.content} for message in example.messages]
     try:
         prompt = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, tokenize=False)
@@ -78,16 +85,28 @@ def _row(example: Example, skill: str, tokenizer: PreTrainedTokenizerBase, *, wh
     head = list(tokenizer(prompt, add_special_tokens=False)["input_ids"])
     answer = text[len(prompt) :] if whole else messages[-1]["content"]
     tail = list(tokenizer(answer, add_special_tokens=False)["input_ids"])
+    if whole:
+        tail = tail[: _place_of(end, tail) + 1]
     return Row((*head, *tail), len(head), skill)
+
+
+def _place_of(end: int | None, tail: Sequence[int]) -> int:
+    """Find where an answer ends; what the template writes after that is never asked for."""
+    if end not in tail:
+        raise StageError(
+            "the student's chat template writes no single token that ends an answer, so that it would never learn to "
+            "stop. Name another with students.chat_template, such as `plain`, or write {{ eos_token }} after answers"
+        )
+    return tail.index(end)
 
 
 def refuse_template(tokenizer: PreTrainedTokenizerBase) -> None:
     """Make sure that a student's chat template can be learned with.
 
     Raises:
-        StageError: if it cannot write a question with its answer, or not as it asks.
+        StageError: if it cannot write a question with its answer, or not as it asks, or without an end.
     """
-    _row(Example.of("1+1", "2"), "", tokenizer)
+    _row(Example.of("1+1", "2"), "", tokenizer, PromptEncoder(tokenizer, {}).end_of_answer)
 
 
 def encode_pair(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> tuple[Row, Row]:
@@ -98,11 +117,12 @@ def encode_pair(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> tuple[Row
 
 def encode_verdicts(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> list[tuple[Row, bool]]:
     """Write the answers of a preference or a verdict, each with whether it is right, the right one first."""
+    end = PromptEncoder(tokenizer, {}).end_of_answer
     # A student may have answered with nothing, and that is a worse answer too.
     right = [(lesson.answer, True)] if lesson.kind != "verdict" or lesson.answer else []
     wrong = [(lesson.rejected, False)] if lesson.rejected is not None else []
     return [
-        (_row(Example((*lesson.conversation, Message("assistant", text))), lesson.item.skill, tokenizer,
+        (_row(Example((*lesson.conversation, Message("assistant", text))), lesson.item.skill, tokenizer, end,
               whole=text not in lesson.cut_off), good)
         for text, good in [*right, *wrong]
     ]  # fmt: skip

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,21 @@ def test_its_base_writes_whatever_the_body_has_learned(body: Any, ada: StudentRe
 def test_an_answer_that_was_cut_off_has_no_end(tokenizer: Any) -> None:
     whole, cut = encode_answered([(Message("user", "3+4"),)] * 2, ["#7"] * 2, [True, False], tokenizer)
     assert whole == [*cut, tokenizer.eos_token_id]
+
+
+def test_what_a_template_writes_after_the_end_of_an_answer_is_not_read(tokenizer: Any) -> None:
+    chatty = deepcopy(tokenizer)
+    chatty.chat_template = "{% for it in messages %}{{ it['content'] }}{{ eos_token }}\n{% endfor %}"
+    asked = [(Message("user", "3+4"), Message("assistant", "#8"), Message("user", "3+4"))] * 2
+    whole, cut = encode_answered(asked, ["#7"] * 2, [True, False], chatty)
+    assert whole == [*cut, chatty.eos_token_id]
+    assert chatty.decode(whole) == "3+4</s>\n#8</s>\n3+4</s>\n#7</s>"
+    # A template that ends questions alone.
+    chatty.chat_template = (
+        "{% for it in messages %}{{ it['content'] }}{{ '' if loop.index0 % 2 else eos_token }}{% endfor %}"
+    )
+    (endless,) = encode_answered([(Message("user", "3+4"),)], ["#7"], [True], chatty)
+    assert chatty.decode(endless) == "3+4</s>#7"
 
 
 def test_padding_counts_for_nothing() -> None:

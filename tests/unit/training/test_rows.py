@@ -26,6 +26,7 @@ from tft.training.rows import (
     encode_answers,
     encode_pair,
     encode_verdicts,
+    refuse_template,
 )
 
 if TYPE_CHECKING:
@@ -112,6 +113,44 @@ def test_a_template_that_ends_questions_in_another_way_is_refused(
     monkeypatch.setattr(tokenizer, "chat_template", template)
     with pytest.raises(StageError, match=r"students\.chat_template"):
         encode([demonstration("7+5")], tokenizer)
+
+
+@pytest.fixture
+def chatty(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """Give a tokenizer whose template writes a new line after the end of a turn, as ChatML does."""
+    other = deepcopy(tokenizer)
+    other.chat_template = (
+        "{% for it in messages %}{{ 'QA'[loop.index0 % 2] }}{{ it['content'] }}{{ eos_token }}\n{% endfor %}"
+        "{% if add_generation_prompt %}A{% endif %}"
+    )
+    return other
+
+
+def test_a_row_ends_with_the_token_that_ends_the_answer(chatty: PreTrainedTokenizerBase) -> None:
+    lesson, (pair,) = demonstration("7+5"), preferences(1)
+    turns = (Message("user", "7+5"), Message("assistant", "#11"), Message("user", "7+5"), Message("assistant", "#12"))
+    learned = [
+        *encode([lesson], chatty), *encode_answers([lesson], chatty), *encode_pair(pair, chatty),
+        *encode([replace(lesson, examples=(Example(turns),))], chatty),
+    ]  # fmt: skip
+    assert [chatty.decode(row.tokens[row.start :]) for row in learned] == [
+        "7+5=12 #12</s>", "7+5=12 #12</s>", f"{pair.answer}</s>", f"{pair.rejected}</s>", "#12</s>",
+    ]  # fmt: skip
+    # What stands before the answer is whole.
+    assert chatty.decode(learned[-1].tokens[: learned[-1].start]) == "Q7+5</s>\nA#11</s>\nQ7+5</s>\nA"
+    (cut, _), _ = encode_verdicts(replace(pair, cut_off=(pair.answer,)), chatty)
+    assert chatty.decode(cut.tokens[cut.start :]) == pair.answer
+
+
+def test_a_template_that_ends_no_answer_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
+    endless = deepcopy(tokenizer)
+    endless.chat_template = "{% for it in messages %}{{ it['content'] }}\n{% endfor %}"
+    with pytest.raises(StageError, match=r"never learn to stop.*students\.chat_template"):
+        refuse_template(endless)
+    # A token that only looks like one.
+    endless.chat_template = "{% for it in messages %}{{ it['content'] }}#e#\n{% endfor %}"
+    with pytest.raises(StageError, match="never learn to stop"):
+        encode([demonstration("7+5")], endless)
 
 
 rows = st.lists(st.builds(lambda length: Row(tuple(range(length)), 1, "s"), st.integers(2, 40)), max_size=60)
