@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +31,21 @@ ENGINE = TransformersEngineConfig()
 CONFIG = CampaignConfig.model_validate(
     {"campaign": "c", "tutor": "abacus", "students": [{"id": "ada", "model": "m"}], "curriculum": "arithmetic"}
 )
+
+WITHOUT_MEMORY = """
+import asyncio
+from tests.contract.stages import doze
+from tft.cluster.ray import RayExecutor
+from tft.config.campaign import RayCluster, ThreadsConfig, TransformersEngineConfig
+from tft.errors import StageError
+
+executor = RayExecutor(RayCluster(retries=1), ThreadsConfig(), TransformersEngineConfig(), 1)
+try:
+    asyncio.run(executor.run("student/ada", doze, 60.0))
+except StageError as error:
+    print(error)
+asyncio.run(executor.close())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +190,18 @@ def test_a_worker_that_dies_too_often_ends_the_campaign_but_not_the_cluster(
     for _ in range(2):
         asyncio.run(executor.close())
     assert ray.is_initialized()
+
+
+def test_a_worker_that_ran_out_of_memory_is_run_again_and_then_says_what_helps() -> None:
+    # Whatever the machine has, it is too little for Ray's memory monitor.
+    short = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "100"}
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", WITHOUT_MEMORY], env={**os.environ, **short},
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "the worker at student/ada died 2 times while running doze" in done.stdout
+    assert "running low on memory" in done.stdout
+    assert "training.micro_batch" in done.stdout
+    assert len(done.stdout.splitlines()) == 2
 
 
 def test_several_workers_meet_again_when_one_of_them_died(ray_executor: Executor, tmp_path: Path) -> None:

@@ -13,7 +13,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError, WorkerCrashedError
+from ray.exceptions import (
+    ActorDiedError,
+    ActorUnavailableError,
+    NodeDiedError,
+    OutOfMemoryError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from tft.cluster.performing import WorkerLostError, perform, threads_of
 from tft.errors import PrerequisiteError, StageError, TFTError, UserError
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 _LOGICAL_CPUS = 8
 _NAMESPACE = "tft"
-_DEATHS = (ActorDiedError, ActorUnavailableError, WorkerCrashedError)
+_DEATHS = (ActorDiedError, ActorUnavailableError, NodeDiedError, OutOfMemoryError, WorkerCrashedError)
 
 
 def start_ray(address: str | None, cpus: int = 0) -> None:
@@ -81,6 +88,16 @@ class Worker:
 
 def _answer(tutor: TutorRef, method: str, arguments: tuple[Any, ...]) -> Any:
     return getattr(open_tutor(tutor).engine, method)(*arguments)
+
+
+def _tell_death(error: Exception) -> str:
+    """Say why a worker died; where memory ran out, what helps."""
+    if not isinstance(error, OutOfMemoryError):
+        return str(error)
+    return (
+        f"{str(error).splitlines()[0]}\n    Lower training.micro_batch, or let one place work at a time with "
+        "cluster: inline; `tft validate` estimates what each student takes"
+    )
 
 
 class RayExecutor:
@@ -176,7 +193,7 @@ class RayExecutor:
         if actor is not None:
             ray.kill(actor)
         if retry == self._config.retries:
-            told = f"the worker at {place} died {retry + 1} times while running {stage.__name__}: {error}"
+            told = f"the worker at {place} died {retry + 1} times while running {stage.__name__}: {_tell_death(error)}"
             raise StageError(told) from error
 
     def prepare(self, places: Iterable[str]) -> None:
