@@ -48,19 +48,23 @@ def seen_gpus(_: object) -> tuple[str | None, str | None]:
     return os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("TFT_GPU_SHARE")
 
 
-def ask_a_tutor_that_dies(request: tuple[Any, str]) -> int:
-    """Reach for a tutor whose worker ends at the first call, and answers at the second."""
-    import ray
-
+def ask_a_tutor(tutor: Any) -> int:
+    """Reach for a tutor."""
     from tft.tutor import open_engine
 
+    return len(open_engine(tutor).logprobs([[5, 6, 7]])[0])
+
+
+def ask_a_tutor_that_dies(request: tuple[Any, str]) -> int:
+    """Reach for a tutor whose worker ends over the first call, and answers the second."""
+    import ray
+
     tutor, folder = request
-    engine = open_engine(tutor)
     mark = Path(folder) / "mark"
     if not mark.exists():
         mark.touch()
-        ray.get(ray.get_actor(tutor.actor_path, namespace="tft").run.remote(end, None, 1))
-    return len(engine.logprobs([[5, 6, 7]])[0])
+        ray.get_actor(tutor.actor_path, namespace="tft").run.remote(end, None, 1)
+    return ask_a_tutor(tutor)
 
 
 def end(_: object) -> None:

@@ -10,21 +10,44 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tests.contract.stages import Meeting, ask_a_tutor_that_dies, count, die_until, doze, fail, meet, threads, where
+from tests.contract.stages import (
+    Meeting,
+    ask_a_tutor,
+    ask_a_tutor_that_dies,
+    count,
+    die_until,
+    doze,
+    fail,
+    meet,
+    threads,
+    where,
+)
 from tests.making import demonstration
 from tft.cluster import open_executor
 from tft.cluster.inline import InlineExecutor
-from tft.config.campaign import CampaignConfig, InlineCluster, RayCluster, ThreadsConfig, TransformersEngineConfig
+from tft.config.campaign import (
+    CampaignConfig,
+    InlineCluster,
+    RayCluster,
+    ThreadsConfig,
+    TransformersEngineConfig,
+    TutorUse,
+)
 from tft.config.cards import GraderConfig
 from tft.errors import BudgetError, PrerequisiteError, Problem, StageError, TFTError, UserError
 from tft.lessons import CurateRequest, curate
-from tft.ports import Executor
+from tft.library import Library
+from tft.ports import Executor, Sampling
+from tft.preparation import find_tutor
+from tft.records import Message
+from tft.tutor import TutorRef, open_engine
 
 THREADS = ThreadsConfig(tutor=2, student=1)
 ENGINE = TransformersEngineConfig()
@@ -155,20 +178,29 @@ def test_a_stage_whose_worker_died_is_run_again(place: str, ray_executor: Execut
     assert before != after
 
 
-def test_a_tutor_that_died_is_found_again_by_who_reached_for_it(ray_executor: Executor, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from tft.config.campaign import TutorUse
-    from tft.library import Library
-    from tft.preparation import find_tutor
-
+@pytest.fixture
+def reached(ray_executor: Executor, tmp_path: Path) -> TutorRef:
+    """Give a tutor as stages elsewhere reach it, in a worker that is up."""
     _, tutor = find_tutor(TutorUse(use="abacus"), Library(), tmp_path)
-    student, _ = run(ray_executor, where, None)
     run(ray_executor, where, None, "tutor")
-    reached = replace(tutor, actor_path=ray_executor.name)  # type: ignore[attr-defined]
+    return replace(tutor, actor_path=ray_executor.name)  # type: ignore[attr-defined]
+
+
+def test_a_tutor_that_died_is_found_again_by_who_reached_for_it(
+    reached: TutorRef, ray_executor: Executor, tmp_path: Path
+) -> None:
+    student, _ = run(ray_executor, where, None)
     assert run(ray_executor, ask_a_tutor_that_dies, (reached, str(tmp_path)))[0] == 2
     # The student's own worker was well, and is still there.
     assert run(ray_executor, where, None)[0] == student
+
+
+def test_a_tutor_that_is_gone_when_it_is_reached_for_is_found_again(reached: TutorRef, ray_executor: Executor) -> None:
+    import ray
+
+    # Its name goes with it, but for those who asked it before.
+    ray.kill(ray.get_actor(reached.actor_path, namespace="tft"))
+    assert run(ray_executor, ask_a_tutor, reached, "student/blaise")[0] == 2
 
 
 def test_a_worker_that_is_killed_from_outside_is_replaced(ray_executor: Executor) -> None:
@@ -217,11 +249,11 @@ def test_why_workers_failed_decides_what_comes_next() -> None:
     from ray.exceptions import ActorDiedError
     from ray.train import ControllerError, TrainingFailedError, WorkerGroupError
 
-    from tft.cluster.performing import WorkerLostError
+    from tft.cluster.performing import TutorLostError, WorkerLostError
     from tft.cluster.several import find_cause
 
     closed, ours = RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer"), StageError("no loss")
-    tutor, other = ActorDiedError(), WorkerGroupError("1", {1: KeyError("x")})
+    tutor, other = TutorLostError("it died"), WorkerGroupError("1", {1: KeyError("x")})
     assert isinstance(find_cause(ControllerError(ActorDiedError())), WorkerLostError)
     assert isinstance(find_cause(WorkerGroupError("1", {0: closed})), WorkerLostError)
     assert find_cause(WorkerGroupError("1", {0: closed, 1: ours})) is ours
@@ -255,15 +287,7 @@ def test_the_config_says_which_executor(ray_cluster: type[Any]) -> None:
 
 
 def test_a_stage_elsewhere_reaches_the_tutor_where_it_runs(ray_cluster: type[Any], tmp_path: Path) -> None:
-    from dataclasses import replace
-
     from tft.cluster.reaching import ReachedEngine
-    from tft.config.campaign import TutorUse
-    from tft.library import Library
-    from tft.ports import Sampling
-    from tft.preparation import find_tutor
-    from tft.records import Message
-    from tft.tutor import open_engine
 
     _, tutor = find_tutor(TutorUse(use="abacus"), Library(), tmp_path)
     executor = ray_cluster(RayCluster(), THREADS, ENGINE, 2)

@@ -17,6 +17,10 @@ class WorkerLostError(Exception):
     """One of several workers of a stage died, and the stage with it."""
 
 
+class TutorLostError(Exception):
+    """The tutor's worker was dead when a stage that runs elsewhere asked it, or died over it."""
+
+
 def threads_of(place: str, threads: ThreadsConfig) -> int:
     """Say how many threads a place has."""
     return threads.tutor if place == "tutor" else threads.student

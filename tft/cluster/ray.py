@@ -22,7 +22,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from tft.cluster.performing import WorkerLostError, perform, threads_of
+from tft.cluster.performing import TutorLostError, WorkerLostError, perform, threads_of
 from tft.errors import PrerequisiteError, StageError, TFTError, UserError
 from tft.placement import GPU_SHARE, share_out
 from tft.tutor import TutorRef, open_tutor
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 _LOGICAL_CPUS = 8
-_NAMESPACE = "tft"
-_DEATHS = (ActorDiedError, ActorUnavailableError, NodeDiedError, OutOfMemoryError, WorkerCrashedError)
+NAMESPACE = "tft"
+DEATHS = (ActorDiedError, ActorUnavailableError, NodeDiedError, OutOfMemoryError, WorkerCrashedError)
 
 
 def start_ray(address: str | None, cpus: int = 0) -> None:
@@ -61,7 +61,7 @@ def start_ray(address: str | None, cpus: int = 0) -> None:
                  "_node_ip_address": "127.0.0.1"}  # fmt: skip
     try:
         ray.init(
-            address=address or "local", logging_level=logging.ERROR, log_to_driver=False, namespace=_NAMESPACE, **local
+            address=address or "local", logging_level=logging.ERROR, log_to_driver=False, namespace=NAMESPACE, **local
         )
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         raise PrerequisiteError(
@@ -90,7 +90,7 @@ def _answer(tutor: TutorRef, method: str, arguments: tuple[Any, ...]) -> Any:
     return getattr(open_tutor(tutor).engine, method)(*arguments)
 
 
-def _tell_death(error: Exception) -> str:
+def tell_death(error: Exception) -> str:
     """Say why a worker died; where memory ran out, what helps."""
     if not isinstance(error, OutOfMemoryError):
         return str(error)
@@ -156,13 +156,13 @@ class RayExecutor:
                     raise cause from None
                 if isinstance(cause, WorkerLostError):
                     self._replace(place, retry, stage, cause)
-                    continue
-                # A stage that reached for the tutor found it dead; the one that runs the stage is well.
-                if not isinstance(error, _DEATHS) or place == "tutor":
+                elif isinstance(cause, TutorLostError):
+                    # The one that runs the stage is well.
+                    self._replace("tutor", retry, stage, cause)
+                    self._actor("tutor")
+                else:
                     raise StageError(f"{stage.__name__} at {place} failed: {error}") from error
-                self._replace("tutor", retry, stage, error)
-                self._actor("tutor")
-            except _DEATHS as error:
+            except DEATHS as error:
                 self._replace(place, retry, stage, error)
             else:
                 return answer
@@ -193,7 +193,7 @@ class RayExecutor:
         if actor is not None:
             ray.kill(actor)
         if retry == self._config.retries:
-            told = f"the worker at {place} died {retry + 1} times while running {stage.__name__}: {_tell_death(error)}"
+            told = f"the worker at {place} died {retry + 1} times while running {stage.__name__}: {tell_death(error)}"
             raise StageError(told) from error
 
     def prepare(self, places: Iterable[str]) -> None:
@@ -217,7 +217,7 @@ class RayExecutor:
                     num_cpus=self._config.tutor_cpus if tutor else self._config.student_cpus,
                     num_gpus=gpus,
                     **shared,
-                    **({"name": self.name, "namespace": _NAMESPACE} if tutor else {}),
+                    **({"name": self.name, "namespace": NAMESPACE} if tutor else {}),
                     # Retries are ours: the driver decides what runs again.
                     max_restarts=0,
                     max_task_retries=0,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import ray
 import torch
 
+from tft.cluster.performing import TutorLostError
+from tft.cluster.ray import DEATHS, NAMESPACE, tell_death
 from tft.engines.encoding import PromptEncoder, score_answers
 from tft.library import split_revision
 
@@ -37,9 +39,18 @@ class ReachedEngine:
 
     def _call(self, method: str, *arguments: Any) -> Any:
         self.steps += 1
-        # By its name every time: a worker that died has a successor.
-        actor = ray.get_actor(self._tutor.actor_path, namespace="tft")
-        return ray.get(actor.answer.remote(self._tutor_there, method, arguments, torch.get_num_threads()))
+        asked = self._find().answer.remote(self._tutor_there, method, arguments, torch.get_num_threads())
+        try:
+            return ray.get(asked)
+        except DEATHS as error:
+            raise TutorLostError(tell_death(error)) from error
+
+    def _find(self) -> Any:
+        """Find the worker by its name, every time: one that died has a successor, which the driver starts."""
+        try:
+            return ray.get_actor(self._tutor.actor_path, namespace=NAMESPACE)
+        except ValueError as error:
+            raise TutorLostError("it died, and nobody has its name yet") from error
 
     @cached_property
     def _tutor_there(self) -> TutorRef:

@@ -14,7 +14,7 @@ from ray.exceptions import RayActorError
 from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from tft.cluster.performing import WorkerLostError, perform
+from tft.cluster.performing import TutorLostError, WorkerLostError, perform
 from tft.errors import TFTError
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def find_cause(error: TrainingFailedError) -> Exception:
         return WorkerLostError(str(error))
     failures = list(error.worker_failures.values()) if isinstance(error, WorkerGroupError) else []
     # One that reached for the tutor and found it dead is well itself.
-    told = [it for kind in (TFTError, RayActorError) for it in failures if isinstance(it, kind)]
+    told = [it for kind in (TFTError, TutorLostError) for it in failures if isinstance(it, kind)]
     if told:
         return told[0]
     return WorkerLostError(str(error)) if any(map(_is_death, failures)) else error
