@@ -24,9 +24,11 @@ from tests.contract.stages import (
     count,
     die_until,
     doze,
+    end_before_others,
     fail,
     meet,
     threads,
+    wait_for_a_tutor,
     where,
 )
 from tests.making import demonstration
@@ -201,6 +203,27 @@ def test_a_tutor_that_is_gone_when_it_is_reached_for_is_found_again(reached: Tut
     # Its name goes with it, but for those who asked it before.
     ray.kill(ray.get_actor(reached.actor_path, namespace="tft"))
     assert run(ray_executor, ask_a_tutor, reached, "student/blaise")[0] == 2
+
+
+def test_one_death_that_several_see_costs_one_worker(
+    reached: TutorRef, ray_executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    given_up, marks = [], tmp_path / "marks"
+    marks.mkdir()
+    monkeypatch.setattr(ray, "kill", lambda actor, kill=ray.kill: (given_up.append(actor), kill(actor)))
+
+    async def all_at_once() -> list[tuple[Any, float]]:
+        tutor = ray_executor.run("tutor", end_before_others, (str(marks), 2)), ray_executor.run("tutor", where, None)
+        students = [
+            ray_executor.run(f"student/{name}", wait_for_a_tutor, (reached, str(marks / name)))
+            for name in ("ada", "blaise")
+        ]
+        return list(await asyncio.gather(*tutor, *students))
+
+    assert [found for found, _ in asyncio.run(all_at_once())][2:] == [2, 2]
+    assert len(given_up) == 1
 
 
 def test_a_worker_that_is_killed_from_outside_is_replaced(ray_executor: Executor) -> None:

@@ -90,6 +90,26 @@ def _answer(tutor: TutorRef, method: str, arguments: tuple[Any, ...]) -> Any:
     return getattr(open_tutor(tutor).engine, method)(*arguments)
 
 
+def _find_lost(place: str, stage: Callable[[Any], Any], error: Exception) -> tuple[str, str]:
+    """Say at which place a worker died, and why.
+
+    Raises:
+        TFTError: if that is what the stage raised.
+        StageError: if it failed in a way this package does not know.
+    """
+    if not isinstance(error, RayTaskError):
+        return place, tell_death(error)
+    cause = error.cause
+    if isinstance(cause, TutorLostError):
+        # The one that reached for it is well.
+        return "tutor", str(cause)
+    if isinstance(cause, WorkerLostError):
+        return place, str(cause)
+    if isinstance(cause, TFTError):
+        raise cause from None
+    raise StageError(f"{stage.__name__} at {place} failed: {error}") from error
+
+
 def tell_death(error: Exception) -> str:
     """Say why a worker died; where memory ran out, what helps."""
     if not isinstance(error, OutOfMemoryError):
@@ -145,25 +165,24 @@ class RayExecutor:
                 package does not know.
         """
         for retry in range(self._config.retries + 1):
+            if workers == 1:
+                self.prepare([place])
+            # Several may see one death; who is not among these any more has a successor.
+            there = dict(self._actors)
             try:
                 answer: tuple[Result, float] = await (
                     self._alone(place, stage, request) if workers == 1
                     else self._together(place, stage, request, workers)
                 )  # fmt: skip
-            except RayTaskError as error:
-                cause = error.cause
-                if isinstance(cause, TFTError):
-                    raise cause from None
-                if isinstance(cause, WorkerLostError):
-                    self._replace(place, retry, stage, cause)
-                elif isinstance(cause, TutorLostError):
-                    # The one that runs the stage is well.
-                    self._replace("tutor", retry, stage, cause)
-                    self._actor("tutor")
-                else:
-                    raise StageError(f"{stage.__name__} at {place} failed: {error}") from error
-            except DEATHS as error:
-                self._replace(place, retry, stage, error)
+            except (RayTaskError, *DEATHS) as error:
+                lost, why = _find_lost(place, stage, error)
+                self._give_up(lost, there.get(lost))
+                if retry == self._config.retries:
+                    told = f"the worker at {lost} died {retry + 1} times while running {stage.__name__}: {why}"
+                    raise StageError(told) from error
+                if lost == "tutor":
+                    # Students reach for it by its name.
+                    self.prepare([lost])
             else:
                 return answer
         raise AssertionError("the last retry returns or raises")
@@ -187,14 +206,10 @@ class RayExecutor:
         finally:
             ray.kill(leader)
 
-    def _replace(self, place: str, retry: int, stage: Callable[[Any], Any], error: Exception) -> None:
-        """Give up a worker, so that the next one may have its name; too often is an error."""
-        actor = self._actors.pop(place, None)
-        if actor is not None:
-            ray.kill(actor)
-        if retry == self._config.retries:
-            told = f"the worker at {place} died {retry + 1} times while running {stage.__name__}: {tell_death(error)}"
-            raise StageError(told) from error
+    def _give_up(self, place: str, actor: Any) -> None:
+        """Give up a worker, so that the next one may have its name."""
+        if actor is not None and self._actors.get(place) is actor:
+            ray.kill(self._actors.pop(place))
 
     def prepare(self, places: Iterable[str]) -> None:
         """Begin to start the actors of places, so that nobody waits for them later."""
