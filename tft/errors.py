@@ -3,9 +3,10 @@
     TFTError
     ├── UserError           what the user wrote is wrong            exit 2
     ├── PrerequisiteError   the environment cannot do it            exit 3
-    └── StageError          the campaign itself failed              exit 1
-        ├── BudgetError     a hard limit was reached in mid-stage
-        └── RefusedError    an engine cannot answer this, however often it is asked
+    ├── StageError          the campaign itself failed              exit 1
+    │   ├── BudgetError     a hard limit was reached in mid-stage
+    │   └── RefusedError    an engine cannot answer this, however often it is asked
+    └── EngineLostError     an engine fell over in its process      exit 1
 
 Bad output of a model is not an error: it is a record with a reason (see ``records.Rejection``).
 """
@@ -76,3 +77,7 @@ class BudgetError(StageError):
 
 class RefusedError(StageError):
     """A request that an engine cannot answer, however often it is asked."""
+
+
+class EngineLostError(TFTError):
+    """An engine fell over and will answer nothing any more; in another process it may."""

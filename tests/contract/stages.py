@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from tft.errors import EngineLostError
 
 
 def count(request: dict[str, int]) -> int:
@@ -43,6 +45,16 @@ def die_until(request: tuple[str, int]) -> int:
     return marks
 
 
+def fall_until(request: tuple[str, int]) -> int:
+    """Let an engine fall over until there are so many marks in a folder."""
+    folder, times = Path(request[0]), request[1]
+    marks = len(list(folder.iterdir()))
+    if marks < times:
+        (folder / f"mark-{marks}").touch()
+        raise EngineLostError("it fell over")
+    return marks
+
+
 def seen_gpus(_: object) -> tuple[str | None, str | None]:
     """Say which GPUs this process may use, and how much of one."""
     return os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("TFT_GPU_SHARE")
@@ -65,6 +77,29 @@ def ask_a_tutor_that_dies(request: tuple[Any, str]) -> int:
         mark.touch()
         ray.get_actor(tutor.actor_path, namespace="tft").run.remote(end, None, 1)
     return ask_a_tutor(tutor)
+
+
+def ask_a_tutor_that_falls(request: tuple[Any, str]) -> int:
+    """Reach for a tutor on vLLM that falls over the first call, and answers the second."""
+    import ray
+
+    tutor, folder = request
+    mark = Path(folder) / "mark"
+    if not mark.exists():
+        mark.touch()
+        worker = ray.get_actor(tutor.actor_path, namespace="tft")
+        ray.get(worker.run.remote(spoil, replace(tutor, actor_path=None), 1))
+    return ask_a_tutor(tutor)
+
+
+def spoil(tutor: Any) -> None:
+    """Let the next step of a tutor on vLLM fail."""
+    from tft.tutor import open_tutor
+
+    def fail_a_step() -> None:
+        raise RuntimeError("CUDA error")
+
+    open_tutor(tutor).engine.llm.llm_engine.step = fail_a_step  # type: ignore[attr-defined]
 
 
 def end(_: object) -> None:

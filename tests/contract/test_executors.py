@@ -26,6 +26,7 @@ from tests.contract.stages import (
     doze,
     end_before_others,
     fail,
+    fall_until,
     meet,
     threads,
     wait_for_a_tutor,
@@ -172,10 +173,12 @@ def test_places_run_side_by_side(ray_executor: Executor) -> None:
     assert abs(second - first) < 1.0
 
 
-@pytest.mark.parametrize("place", ["student/ada", "tutor"])
-def test_a_stage_whose_worker_died_is_run_again(place: str, ray_executor: Executor, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("place", "die"), [("student/ada", die_until), ("tutor", die_until), ("tutor", fall_until)])
+def test_a_stage_whose_worker_or_engine_died_is_run_again(
+    place: str, die: Callable[[Any], int], ray_executor: Executor, tmp_path: Path
+) -> None:
     before, _ = run(ray_executor, where, None, place)
-    assert run(ray_executor, die_until, (str(tmp_path), 2), place)[0] == 2
+    assert run(ray_executor, die, (str(tmp_path), 2), place)[0] == 2
     after, _ = run(ray_executor, where, None, place)
     assert before != after
 

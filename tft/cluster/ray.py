@@ -23,7 +23,7 @@ from ray.exceptions import (
 )
 
 from tft.cluster.performing import TutorLostError, WorkerLostError, perform, threads_of
-from tft.errors import PrerequisiteError, StageError, TFTError, UserError
+from tft.errors import EngineLostError, PrerequisiteError, StageError, TFTError, UserError
 from tft.placement import GPU_SHARE, share_out
 from tft.tutor import TutorRef, open_tutor
 
@@ -91,7 +91,7 @@ def _answer(tutor: TutorRef, method: str, arguments: tuple[Any, ...]) -> Any:
 
 
 def _find_lost(place: str, stage: Callable[[Any], Any], error: Exception) -> tuple[str, str]:
-    """Say at which place a worker died, and why.
+    """Say at which place a worker died, or its engine, and why.
 
     Raises:
         TFTError: if that is what the stage raised.
@@ -103,7 +103,7 @@ def _find_lost(place: str, stage: Callable[[Any], Any], error: Exception) -> tup
     if isinstance(cause, TutorLostError):
         # The one that reached for it is well.
         return "tutor", str(cause)
-    if isinstance(cause, WorkerLostError):
+    if isinstance(cause, WorkerLostError | EngineLostError):
         return place, str(cause)
     if isinstance(cause, TFTError):
         raise cause from None
@@ -207,7 +207,7 @@ class RayExecutor:
             ray.kill(leader)
 
     def _give_up(self, place: str, actor: Any) -> None:
-        """Give up a worker, so that the next one may have its name."""
+        """Give up a worker that died, or whose engine did, so that the next one may have its name."""
         if actor is not None and self._actors.get(place) is actor:
             ray.kill(self._actors.pop(place))
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 import torch
+from ray.exceptions import RayTaskError
 
 from tft.cluster.performing import TutorLostError
 from tft.cluster.ray import DEATHS, NAMESPACE, tell_death
 from tft.engines.encoding import PromptEncoder, score_answers
+from tft.errors import EngineLostError, TFTError
 from tft.library import split_revision
 
 if TYPE_CHECKING:
@@ -42,6 +44,10 @@ class ReachedEngine:
         asked = self._find().answer.remote(self._tutor_there, method, arguments, torch.get_num_threads())
         try:
             return ray.get(asked)
+        except RayTaskError as error:
+            if isinstance(error.cause, EngineLostError):
+                raise TutorLostError(str(error.cause)) from error
+            raise (error.cause if isinstance(error.cause, TFTError) else error) from None
         except DEATHS as error:
             raise TutorLostError(tell_death(error)) from error
 

@@ -19,7 +19,7 @@ import torch
 
 from tft.config.campaign import STRUCTURED_OUTPUTS
 from tft.engines.encoding import PromptEncoder, name_template, read_tops, row_seeds, score_answers
-from tft.errors import PrerequisiteError, RefusedError, StageError
+from tft.errors import EngineLostError, PrerequisiteError, RefusedError
 from tft.library import split_revision
 from tft.placement import GPU_SHARE
 from tft.ports import Generation, Sampling, Scores, TopLogprobs
@@ -93,7 +93,7 @@ class VLLMEngine:
 
         Raises:
             RefusedError: if vLLM refuses a conversation.
-            StageError: if it fell over.
+            EngineLostError: if it fell over.
         """
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
@@ -176,7 +176,7 @@ class _Driver:
 
         Raises:
             RefusedError: if vLLM refuses a row.
-            StageError: if it fell over.
+            EngineLostError: if it fell over.
         """
         asked = [_Asked(row, it) for row, it in zip(rows, params, strict=True)]
         for it in asked:
@@ -215,9 +215,13 @@ class _Driver:
 
     def _fall(self, error: BaseException) -> None:
         """Tell all who wait, and all who come, that there will be no answer."""
+        told = (
+            f"vLLM fell over: {error!r}\n    What was done is kept. Where memory ran out, lower engine.gpu_memory, "
+            "engine.sequences or engine.context"
+        )
         while True:
             for asked in self._under_way.values():
-                asked.answer.set_exception(StageError(f"vLLM fell over: {error!r}"))
+                asked.answer.set_exception(EngineLostError(told))
             self._under_way = {"": self._arrivals.get()}
 
 
