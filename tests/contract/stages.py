@@ -92,6 +92,14 @@ def ask_a_tutor_that_falls(request: tuple[Any, str]) -> int:
     return ask_a_tutor(tutor)
 
 
+def read_texts(tutor: Any) -> set[str | None]:
+    """Say what a tutor on vLLM writes candidates as while it scores."""
+    from tft.tutor import open_tutor
+
+    (found,) = open_tutor(tutor).engine._read([[5, 6, 7]], 4)  # type: ignore[attr-defined]
+    return {it.decoded_token for at in found.prompt_logprobs[1:] for it in at.values()}
+
+
 def spoil(tutor: Any) -> None:
     """Let the next step of a tutor on vLLM fail."""
     from tft.tutor import open_tutor

@@ -1,4 +1,4 @@
-"""What becomes of a tutor on vLLM when its worker or its engine dies, in a real local Ray."""
+"""A tutor on a real vLLM in a worker of its own, of a real local Ray."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.stages import ask_a_tutor_that_falls, where
+from tests.contract.stages import ask_a_tutor_that_falls, read_texts, where
 from tests.remote import VLLM, needs_vllm
 from tft.config.campaign import RayCluster, ThreadsConfig, TutorUse
 from tft.library import Library
@@ -42,3 +42,7 @@ def test_a_tutor_whose_engine_fell_over_has_a_successor(executor: Any, tutor: Tu
     assert run(executor, ask_a_tutor_that_falls, (executor.reach(tutor), str(tmp_path))) == 2
     assert run(executor, where, None, "tutor") != before
     assert run(executor, where, None) == student
+
+
+def test_what_is_scored_is_not_written_out(executor: Any, tutor: TutorRef) -> None:
+    assert run(executor, read_texts, tutor, "tutor") == {None}

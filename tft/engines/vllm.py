@@ -144,7 +144,14 @@ class VLLMEngine:
         from vllm.sampling_params import RequestOutputKind
 
         asked = [
-            SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=k, output_kind=RequestOutputKind.FINAL_ONLY)
+            SamplingParams(
+                max_tokens=1,
+                temperature=0.0,
+                prompt_logprobs=k,
+                # It would write out every candidate of every place, one by one.
+                detokenize=False,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
             for _ in rows
         ]
         return self._driver.run(rows, asked)
