@@ -12,6 +12,8 @@ import yaml
 from tft import __version__
 from tft.config.campaign import STRUCTURED_OUTPUTS
 from tft.config.cards import SERVE_KEY
+from tft.engines.encoding import find_template
+from tft.library import split_revision
 
 if TYPE_CHECKING:
     from tft.config.campaign import EngineConfig
@@ -26,13 +28,23 @@ APPLICATION = "tft-tutor"
 def vllm_command(model: str, name: str, engine: EngineConfig, host: str, port: int) -> str:
     """Write the command line that serves a model with vLLM alone; its key comes from the environment.
 
+    What it serves answers as the embedded engine does: with nothing of the model's ``generation_config.json`` but
+    what ends an answer, as many log-probabilities as are asked for, and the engine's own chat template.
+
     vLLM guards ``/v1`` with that key and nothing else, so it belongs behind something that closes the other routes.
     """
+    weights, revision = split_revision(model)
     options: dict[str, Any] = {
         "host": host,
         "port": port,
         "served-model-name": name,
+        "revision": revision,
+        "tokenizer-revision": revision,
+        "load-format": "safetensors",
+        "generation-config": "vllm",
+        "max-logprobs": -1,
         "structured-outputs-config": json.dumps(STRUCTURED_OUTPUTS),
+        "chat-template": find_template(engine.template.get("chat_template")),
     }
     if engine.type == "vllm":
         options |= {
@@ -44,7 +56,7 @@ def vllm_command(model: str, name: str, engine: EngineConfig, host: str, port: i
             "gpu-memory-utilization": engine.gpu_memory,
             "block-size": engine.block_size,
         }
-    words = [f'VLLM_API_KEY="${SERVE_KEY}" vllm serve {shlex.quote(model)}']
+    words = [f'VLLM_API_KEY="${SERVE_KEY}" vllm serve {shlex.quote(weights)}']
     words += [f"--{option} {shlex.quote(str(value))}" for option, value in options.items() if value is not None]
     switches = {name: it for name, it in engine.template.items() if name != "chat_template"}
     if switches:
