@@ -71,15 +71,30 @@ def start_ray(address: str | None, cpus: int = 0) -> None:
 
 
 class Worker:
-    """Lives in an actor and runs the stages of one place."""
+    """Lives in an actor and runs the stages of one place.
 
-    def __init__(self) -> None:
+    Args:
+        share: of a GPU that it is held to; None where it is held to nothing.
+    """
+
+    def __init__(self, share: float | None = None) -> None:
         # Every stage needs it. Imported now, it does not hold up the first one.
         import transformers.modeling_utils  # noqa: F401
 
+        from tft.student.shortage import hold_to
+
+        self._shares = share is not None
+        if share is not None:
+            hold_to(share)
+
     def run(self, stage: Callable[[Any], Result], request: Any, threads: int) -> tuple[Result, float]:
-        """Run a stage."""
-        return perform(stage, request, threads)
+        """Run a stage; what it leaves of a GPU that others share is theirs."""
+        from tft.student.shortage import give_back
+
+        done = perform(stage, request, threads)
+        if self._shares:
+            give_back()
+        return done
 
     def answer(self, tutor: TutorRef, method: str, arguments: tuple[Any, ...], threads: int) -> Any:
         """Let the tutor that lives here do something for a stage that runs elsewhere."""
@@ -225,7 +240,8 @@ class RayExecutor:
         if place not in self._actors:
             tutor = place == "tutor"
             gpus = self._placement.tutor if tutor else self._placement.student
-            shared = {"runtime_env": {"env_vars": {GPU_SHARE: str(gpus)}}} if 0 < gpus < 1 else {}
+            share = gpus if 0 < gpus < 1 else None
+            shared = {} if share is None else {"runtime_env": {"env_vars": {GPU_SHARE: str(share)}}}
             self._actors[place] = (
                 ray.remote(Worker)
                 .options(
@@ -237,7 +253,8 @@ class RayExecutor:
                     max_restarts=0,
                     max_task_retries=0,
                 )
-                .remote()
+                # A tutor's engine keeps to its share itself, or would not go on with less.
+                .remote(None if tutor else share)
             )
         return self._actors[place]
 

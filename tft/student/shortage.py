@@ -45,6 +45,12 @@ def give_back() -> None:
         torch.cuda.empty_cache()
 
 
+def hold_to(share: float) -> None:
+    """Hold this process to a share of the memory of its GPU: what is beyond it has run out."""
+    if torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(share)
+
+
 def in_parts(call: Callable[[int], Result], size: int) -> tuple[Result, int | None]:
     """Call with a number of rows, and with half as many each time that memory runs out.
 
