@@ -21,7 +21,7 @@ from tft.config.cards import GraderConfig
 from tft.config.training import TrainingConfig
 from tft.errors import StageError
 from tft.student.models import open_student
-from tft.training import ClassRequest, TrainRequest, loop, seat, train, train_together
+from tft.training import ClassRequest, TrainRequest, classroom, loop, seat, train, train_together
 
 if TYPE_CHECKING:
     from tft.records import Lesson
@@ -91,6 +91,22 @@ def test_every_step_is_that_of_a_student_alone(
         assert (mine - theirs).norm() < 2e-3 * mine.norm()
     configs = [(tmp_path / how / "0" / "adapter_config.json").read_text() for how in ("alone", "together")]
     assert configs[0] == configs[1]
+
+
+def test_as_on_a_gpu_no_addition_is_put_into_a_weight(
+    ada: StudentRef, tmp_path: Path, steps: dict[str, list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = requests(ada, tmp_path / "alone")[1:]
+    for it in alone:
+        train(it)
+    losses = dict(steps)
+    steps.clear()
+    monkeypatch.setattr(classroom, "may_merge", lambda _: False)
+    monkeypatch.delattr(classroom.Classroom, "_weights")
+    train_together(ClassRequest(tuple(requests(ada, tmp_path / "together")[1:])))
+    assert steps.keys() == losses.keys()
+    for name, found in steps.items():
+        assert found == pytest.approx(losses[name], rel=2e-4, abs=1e-5)
 
 
 def test_eight_students_learn_side_by_side_what_each_learns_alone(

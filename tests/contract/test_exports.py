@@ -30,6 +30,7 @@ from tft.config.adapters import (
     PromptAdapter,
 )
 from tft.config.training import TrainingConfig
+from tft.engines import transformers as engines
 from tft.errors import UserError
 from tft.examination import examine, find_student
 from tft.exporting import export_student
@@ -151,6 +152,19 @@ def test_an_exported_adapter_brings_the_template_along(quiet: StudentRef, tmp_pa
     assert (folder / "chat_template.jinja").read_text() == quiet.chat_template
 
 
+def test_what_is_merged_is_kept_in_float32_whatever_the_base_was_kept_in(ada: StudentRef, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    AutoModelForCausalLM.from_pretrained(ada.base_path, dtype=torch.bfloat16).save_pretrained(base)
+    AutoTokenizer.from_pretrained(ada.base_path).save_pretrained(base)
+    learned = teach(StudentRef("ada", str(base), fingerprint_model(str(base)), ada.adapter), MERGED["lora"], tmp_path)
+    folder = export_student(Library(), tmp_path, "ada", tmp_path / "out", adapter=False)
+    model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
+    assert model.dtype == torch.float32
+    rows, _, logprobs = said(learned)
+    for one, other in zip(expected(model, rows), logprobs, strict=True):
+        assert one == pytest.approx(other, abs=2e-4)
+
+
 @pytest.mark.parametrize("adapter", [LoraAdapter(r=4), FullAdapter()], ids=lambda it: it.type)
 def test_an_exported_base_model_stops_where_its_template_ends_an_answer(adapter: AnyAdapter, tmp_path: Path) -> None:
     base = str(build_base_model(tmp_path / "base", QUESTIONS[0]))
@@ -233,6 +247,21 @@ def test_a_head_of_one_matrix_is_a_plain_classifier(task: str, body: str, ada: S
     assert found.abs().max() > 0.01
     if task == "classifier":
         assert model.config.id2label == {0: "+", 1: "-"}
+
+
+def test_a_head_is_exported_in_full_where_answers_are_given_in_bfloat16(
+    ada: StudentRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "_dtype", lambda training: torch.float32 if training else torch.bfloat16)
+    learned = teach_head(ada, tmp_path, task="reward", layers=0, body="lora")
+    folder = export_student(Library(), tmp_path, "ada", tmp_path / "out", adapter=False)
+    model = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    (row,) = encode_answered([(Message("user", QUESTIONS[0]),)], ["#25"], [True], tokenizer)
+    with torch.no_grad():
+        found = model(input_ids=torch.tensor([row])).logits
+    assert found.item() == pytest.approx(open_reader(learned, exact=True).read([row]).item(), abs=1e-4)
+    assert found.item() == pytest.approx(open_reader(learned).read([row]).item(), abs=0.1)
 
 
 def test_a_head_that_fits_no_plain_classifier_says_why(ada: StudentRef, tmp_path: Path) -> None:

@@ -123,14 +123,18 @@ def write_down(
 
 
 def settle(model: PreTrainedModel | PeftModel) -> tuple[PreTrainedModel, Prefix | None]:
-    """Make a model ready to answer: merge what can be merged, and compute what stands before every prompt."""
+    """Make a model ready to answer: merge what can be merged, and compute what stands before every prompt.
+
+    Only float32 weights can take an addition up; rounded once more with it, to four bits or to bfloat16, they would
+    answer as nobody was taught.
+    """
     if not hasattr(model, "peft_config"):
         return model.eval(), None
     if model.active_peft_config.is_prompt_learning:
         return model.get_base_model().eval(), read_prefix(model)
-    if getattr(model.get_base_model(), "quantization_method", None) is not None:
-        # Weights that were rounded once more with the additions would answer as nobody was taught.
-        return model.get_base_model().eval(), None
+    base = model.get_base_model()
+    if base.dtype != torch.float32 or getattr(base, "quantization_method", None) is not None:
+        return base.eval(), None
     with warnings.catch_warnings():
         # The config of a T5 says that head and embeddings are one where they are not; PEFT notices when it merges.
         warnings.filterwarnings("ignore", message="Input and output embeddings are no longer tied")

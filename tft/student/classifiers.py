@@ -33,7 +33,7 @@ def as_classifier(student: StudentRef) -> tuple[PreTrainedModel, PreTrainedToken
     """
     adapter = student.adapter
     assert isinstance(adapter, HeadAdapter)
-    reader = open_reader(student)
+    reader = open_reader(student, exact=True)
     if adapter.layers:
         raise _refusal(f"its head has new layers ({adapter.layers}), and those of transformers have none")
     if reader.model.pool != "last":

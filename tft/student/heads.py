@@ -140,7 +140,8 @@ class HeadedModel(torch.nn.Module):
     @property
     def base(self) -> PreTrainedModel:
         """The body, without what PEFT puts around it."""
-        return self.body.get_base_model() if hasattr(self.body, "peft_config") else self.body
+        # PEFT leaves its ``peft_config`` on the base as well.
+        return self.body.get_base_model() if hasattr(self.body, "get_base_model") else self.body
 
     def states(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
         """Give the pooled hidden states of rows that are padded on the right; [B, H].

@@ -151,18 +151,22 @@ def put_head(body: PreTrainedModel | PeftModel, student: StudentRef, references:
 
 
 @lru_cache(maxsize=2)
-def open_reader(student: StudentRef) -> HeadReader:
+def open_reader(student: StudentRef, *, exact: bool = False) -> HeadReader:
     """Open a student with a head that has learned; its checkpoint is verified first.
+
+    Args:
+        student: who reads.
+        exact: in float32 wherever it is, with everything merged.
 
     Raises:
         StageError: if the checkpoint is damaged.
     """
     assert isinstance(student.adapter, HeadAdapter)
-    if isinstance(student.adapter.body, FrozenBody) and read_build(student.base_path) != "encoder":
+    if isinstance(student.adapter.body, FrozenBody) and read_build(student.base_path) != "encoder" and not exact:
         # The model that writes for it is the one that it reads with.
         writer = open_student(_base_of(student))
         return HeadReader(put_head(writer.model, student), writer.tokenizer)
-    body, tokenizer = load_base(student, training=False)
+    body, tokenizer = load_base(student, training=exact)
     body, _ = settle(adapt_model(body, student, 0, training=False))
     return HeadReader(put_head(body, student), tokenizer)
 

@@ -31,7 +31,7 @@ from tft.student.models import adapt_model, close_students, load_base
 from tft.student.shortage import AtOnce, is_out_of_memory
 from tft.training.learner import Learner, Predictions
 from tft.training.loop import Course, TrainRequest, matrix_products, train
-from tft.training.lora import NARROW
+from tft.training.lora import NARROW, may_merge
 from tft.training.rows import Row
 
 if TYPE_CHECKING:
@@ -207,7 +207,8 @@ class Classroom:
             stack.requires_grad_()
         self.model.requires_grad_(False)
         self.learner = Learner(self.model, self.tokenizer)
-        self._narrow = self.model.config.get_text_config().hidden_size <= NARROW
+        self._merges = may_merge(self.model)
+        self._narrow = self._merges and self.model.config.get_text_config().hidden_size <= NARROW
         self._present = list(range(len(requests)))
         self._frozen: Sequence[torch.Tensor] | None = None
         self._merged: dict[str, torch.Tensor] | None = None
@@ -255,7 +256,8 @@ class Classroom:
     @contextmanager
     def alone(self, place: int, frozen: Sequence[torch.Tensor] | None) -> Iterator[None]:
         """Let one student answer, as it is or as it was, with nothing left to chance and no gradients."""
-        before, self._present, self._frozen, self._merged = self._present, [place], frozen, {}
+        before, self._present, self._frozen = self._present, [place], frozen
+        self._merged = {} if self._merges else None
         try:
             with torch.no_grad():
                 yield

@@ -138,3 +138,21 @@ def test_what_stands_before_a_prompt_is_taken_off_the_model(make: Callable[[], A
     assert torch.equal(logits(settled), before)
     assert prefix is not None and len(prefix) == 4
     assert all(keys.shape == (1, 4, 2, 32) for keys, _ in prefix)
+
+
+@pytest.mark.parametrize("adapter", [QUIET[1], QUIET[2], QUIET[4]], ids=["lora", "dora", "ia3"])
+def test_only_float32_weights_take_an_addition_up(adapter: Any, model: PreTrainedModel) -> None:
+    adapted = put_on(model, adapter, 1)
+    move(adapted, 0.1)
+    settled, _ = settle(adapted)
+    assert not any("base_layer" in name for name in settled.state_dict())
+    rounded = load_model(Path(settled.name_or_path))[0].to(torch.bfloat16)
+    before = [weight.clone() for weight in rounded.parameters()]
+    beside = put_on(rounded, adapter, 1)
+    move(beside, 0.1)
+    said = logits(beside)
+    settled, prefix = settle(beside)
+    # An addition that is less than what bfloat16 rounds to would be gone.
+    kept = [weight for name, weight in settled.named_parameters() if "lora_" not in name and "ia3_" not in name]
+    assert prefix is None and torch.equal(logits(settled), said)
+    assert all(torch.equal(one, other) for one, other in zip(kept, before, strict=True))

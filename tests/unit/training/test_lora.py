@@ -119,6 +119,13 @@ def test_only_narrow_layers_without_dropout_are_merged() -> None:
         assert replaced(made) == expected
 
 
+def test_on_a_gpu_which_rounds_weights_in_products_nothing_is_merged(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = adapted(llama())
+    monkeypatch.setattr(LlamaForCausalLM, "device", torch.device("cuda"))
+    merge_while_training(made)
+    assert replaced(made) == 0
+
+
 def test_a_model_without_additions_is_left_alone() -> None:
     model = llama()
     merge_while_training(model)
