@@ -28,7 +28,8 @@ NARROW = 512
 
 def may_merge(model: PreTrainedModel | PeftModel) -> bool:
     """Say whether products may be added to the weights of a model where it is."""
-    return model.device.type != "cuda"
+    place: str = model.device.type
+    return place != "cuda"
 
 
 def merge_while_training(model: PreTrainedModel | PeftModel) -> None:
