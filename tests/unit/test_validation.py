@@ -414,6 +414,31 @@ def test_what_so_many_items_can_show_is_told(tmp_path: Path) -> None:
     assert validate(path, ["exams.check=92"]).warnings
 
 
+def test_a_tutor_that_may_write_more_than_a_student_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path, {"exams": {"check": 96, "max_tokens": 63}})
+    (warning,) = validate(path).warnings
+    assert (warning.key, warning.value) == ("exams.max_tokens", "63")
+    assert "less than the 64 tokens that the demonstrator of abacus" in warning.message
+    assert "64 at most" in str(warning.remedy)
+    for held in (
+        "exams.max_tokens=64", "tuition.methods=self_training", "tuition.methods=feedback",
+        "students.0.adapter={type: head, task: {type: classifier, labels: ['0']}}",
+    ):  # fmt: skip
+        assert not validate(path, [held]).warnings, held
+    assert len(validate(path, ["tuition.methods=preference"]).warnings) == 1
+    assert len(validate(path, ["tutor.use=instruct", "exams.max_tokens=2047"]).warnings) == 1
+
+
+def test_nothing_needs_an_end_where_what_was_cut_off_is_graded(tmp_path: Path) -> None:
+    graded = {"grader": {"type": "exact", "cut_off": True}}
+    assert not validate(write(tmp_path, {"exams": {"check": 96, "max_tokens": 8}}, graded)).warnings
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (shipped() / "configs").glob("*.yaml")))
+def test_answers_of_shipped_tutors_fit_into_shipped_exams(name: str) -> None:
+    assert "exams.max_tokens" not in {it.key for it in validate(shipped() / "configs" / name).warnings}
+
+
 def test_questions_that_the_item_source_cannot_read_are_told(tmp_path: Path) -> None:
     path = write(tmp_path, {"exams": {"whole": ["mine.csv"]}})
     source = ITEMS.replace("def classify(question):\n", 'def classify(question):\n    assert "?" not in question\n')

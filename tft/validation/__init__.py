@@ -18,6 +18,7 @@ from tft.validation.content import Content, check_content, engine_of
 from tft.validation.draft import Draft, collect, read_draft
 from tft.validation.heads import check_heads
 from tft.validation.intervals import tell_intervals
+from tft.validation.lengths import warn_of_length
 from tft.validation.models import Use, check_models
 from tft.validation.purse import estimate
 from tft.validation.tokens import check_tokens
@@ -70,6 +71,7 @@ def validate(path: Path, overrides: Sequence[str] = (), out: Path | None = None)
     warnings: list[Problem] = []
     needed = estimate(draft, content, uses, share, problems, warnings)
     warn_of_classroom(draft, uses, warnings)
+    warn_of_length(draft, content, warnings)
     resolved = {
         "config": str(path),
         **_resolved(draft, content, uses),
