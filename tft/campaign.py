@@ -152,8 +152,10 @@ class Campaign:
 
     async def _curate(self, pupil: Pupil, cycle: int, offered: list[Lesson]) -> list[Lesson]:
         """Keep what was verified, and write down what was not; nothing where there is no time left to learn it."""
-        graders = self._prepared.inherited.graders()
-        request = CurateRequest(tuple(offered), self._prepared.curriculum.grader, self._held_out, graders)
+        request = CurateRequest(
+            tuple(offered), self._prepared.curriculum.grader, self._held_out, self._prepared.inherited.graders(),
+            None if isinstance(pupil.config.adapter, HeadAdapter) else pupil.ref, self._config.exams.max_tokens,
+        )  # fmt: skip
         try:
             curated = await self._steps.run(
                 Curated, pupil.place, curate, request, name="curate", student=pupil.config.id, cycle=cycle,

@@ -5,7 +5,8 @@ preference the better answer passes and the worse one fails, or a judge prefers 
 the grader; what is rehearsed passed when it was answered; and where the student is to answer itself, an answer of the
 tutor passes. Where the grader itself is only a model's opinion, the judge's word on a pair is enough. What material
 holds that the curriculum does not know stands on the user's word, and its lineage says so. Repetitions of the same
-lesson are dropped, except in replay, where they are the point.
+lesson are dropped, except in replay, where they are the point. An answer that its student may not write to the end
+would be learned, and then be cut off in every exam; what stands in a file is taught at any length.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from tft.config.cards import GraderConfig
 from tft.graders import is_opinion, make_grader
 from tft.lessons.judgements import JUDGE
 from tft.records import Curated, Lesson, Rejection
+from tft.student import StudentRef
+from tft.student.lengths import count_tokens
 
 if TYPE_CHECKING:
     from tft.ports import Grader
@@ -32,6 +35,10 @@ class CurateRequest:
     """Fingerprints of items that may not be taught; see ``Splits.fingerprints``."""
     graders: dict[str, GraderConfig] = field(default_factory=dict)
     """Of skills that another grader judges."""
+    student: StudentRef | None = None
+    """Who is to learn the answers, and to write such; None where nobody is."""
+    max_tokens: int = 0
+    """Longest answer that this student may write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,11 @@ def curate(request: CurateRequest) -> Curated:
     kept: list[Lesson] = []
     rejections: list[Rejection] = []
     seen: set[str] = set()
+    too_long = _find_too_long(request)
     for lesson in request.lessons:
+        if lesson.id in too_long:
+            rejections.append(_reject(lesson, "too_long"))
+            continue
         judged = lesson.rejected is not None and any(it.grader == JUDGE and it.passed for it in lesson.verdicts)
         skill = lesson.item.skill
         opinion = judged and is_opinion(configs.get(skill, request.grader))
@@ -69,6 +80,21 @@ def audit(request: CurateRequest) -> Audited:
     found = curate(request)
     kept = {lesson.id for lesson in found.kept}
     return Audited(tuple({it.id: None for it in request.lessons if it.id not in kept}), found.rejections)
+
+
+def _find_too_long(request: CurateRequest) -> frozenset[str]:
+    """Give the ids of lessons whose answer the student would be cut off at, where that counts as wrong."""
+    if request.student is None:
+        return frozenset()
+    learned = [
+        lesson
+        for lesson in request.lessons
+        if lesson.kind not in ("feedback", "practice")
+        and lesson.lineage.row is None
+        and not request.graders.get(lesson.item.skill, request.grader).cut_off
+    ]
+    counts = count_tokens(request.student, [lesson.answer for lesson in learned])
+    return frozenset(it.id for it, count in zip(learned, counts, strict=True) if count > request.max_tokens)
 
 
 def _check(

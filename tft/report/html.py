@@ -37,6 +37,7 @@ REASON_TITLES = {
     "unreadable": "the tutor's text could not be read",
     "off_skill": "the question belongs to another skill",
     "right_attempt": "the attempt to be criticised was right",
+    "too_long": "it is longer than it may be",
 }
 FEATURED = 2
 """Examples a student and kind of lesson that are not folded away."""

@@ -33,8 +33,8 @@ def next_steps(report: dict[str, Any]) -> list[str]:
     """Say what to do next, what matters most first: at most five sentences."""
     if not rows.students(report):
         return []
-    found = [*_cut_off(report), *_stopped(report), *_fallen(report), *_not_sat(report), *_waiting(report),
-             *_undecided(report), *_too_sure(report)]  # fmt: skip
+    found = [*_cut_off(report), *_stopped(report), *_cut_short(report), *_fallen(report), *_not_sat(report),
+             *_waiting(report), *_undecided(report), *_too_sure(report)]  # fmt: skip
     return found[:_MOST]
 
 
@@ -153,6 +153,19 @@ def _mastery(report: dict[str, Any], students: list[dict[str, Any]]) -> str:
         f"{_names(students)} mastered all that was to be taught: `tft export RUN {one}` gives the model to use; for "
         f"more, name harder `skills` or raise {_key(report, 'tuition.mastery')} in a campaign with `continue_from`."
     )
+
+
+def _cut_short(report: dict[str, Any]) -> Iterator[str]:
+    """Tell of answers that no student was taught, because it may not write them to their end."""
+    dropped = [mapping(mapping(it).get("rejected")) for it in report.get("material") or []]
+    refused = mapping(mapping(report.get("curation")).get("rejected")).get("too_long")
+    left = (number(refused) or 0) - sum(number(it.get("too_long")) or 0 for it in dropped)
+    if left > 0 and _config(report, "tuition").get("methods") != "feedback":
+        lessons = words.plural(int(left), "lesson")
+        yield (
+            f"{lessons} had an answer longer than a student's may be (`too_long`): raise "
+            f"{_key(report, 'exams.max_tokens')}, or let the `tutor` write less."
+        )
 
 
 def _fallen(report: dict[str, Any]) -> Iterator[str]:

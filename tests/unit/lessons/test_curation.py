@@ -14,6 +14,7 @@ from tft.config.cards import GraderConfig, SkillCard
 from tft.exams import make_splits
 from tft.lessons import CurateRequest, curate
 from tft.records import Curated, Item, Lesson, LessonKind, Verdict
+from tft.student import StudentRef
 
 GRADER = GraderConfig(type="numeric", marker="#")
 SKILLS = ("add_2", "sub_2", "mul_2x1", "add_3")
@@ -155,3 +156,24 @@ def test_a_skill_of_another_curriculum_has_its_own_grader() -> None:
     assert curate(CurateRequest((lesson,), GRADER, ())).kept == ()
     theirs = {"add_2": GraderConfig(type="numeric", marker="=")}
     assert len(curate(CurateRequest((lesson,), GRADER, (), theirs)).kept) == 1
+
+
+def test_an_answer_that_its_student_may_not_write_to_the_end_is_not_taught(ada: StudentRef) -> None:
+    work = items.work("27+58")
+    lesson, longer = demonstration("27+58"), replace(demonstration("9*9"), answer=f"{items.work('9*9')} " * 3)
+    # As many tokens as characters, and the end.
+    enough = CurateRequest((lesson,), GRADER, (), student=ada, max_tokens=len(work) + 1)
+    short = replace(enough, max_tokens=len(work))
+    assert curate(enough).kept == curate(CurateRequest((lesson,), GRADER, ())).kept
+    assert reasons(curate(short)) == {"too_long": 1}
+    assert reasons(curate(replace(enough, lessons=(lesson, longer)))) == {"too_long": 1}
+    mended = critique("27+58", "7+8=15 2+5=7 #75", work)
+    assert reasons(curate(replace(short, lessons=(mended, replace(lesson, kind="replay"))))) == {"too_long": 2}
+    # What it practises has no answer to learn, and what stands in a file is what it is to learn.
+    free = [replace(lesson, kind=kind) for kind in ("feedback", "practice")]
+    free.append(replace(lesson, lineage=replace(lesson.lineage, row=3)))
+    for it in free:
+        assert curate(replace(short, lessons=(it,))).rejections == ()
+    # Nothing needs an end where what was cut off is graded.
+    assert curate(replace(short, grader=GRADER.model_copy(update={"cut_off": True}))).rejections == ()
+    assert curate(replace(short, graders={"add_2": GRADER.model_copy(update={"cut_off": True})})).rejections == ()

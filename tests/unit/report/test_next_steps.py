@@ -78,6 +78,22 @@ def test_answers_that_were_cut_off_come_first_with_what_lets_them_end(report: di
     assert "75 % of ada's answers" in limits(report)[1].replace("\xa0", " ")
 
 
+def test_answers_that_were_too_long_to_be_taught_are_told(report: dict[str, Any]) -> None:
+    assert "too_long" not in " ".join(next_steps(report))
+    report["curation"]["rejected"]["too_long"] = 12
+    report["config"]["exams"] = {"max_tokens": 64}
+    (said,) = [it for it in next_steps(report) if "too_long" in it]
+    assert said.startswith("12 lessons had an answer longer than a student's may be")
+    assert "raise `exams.max_tokens` (now 64)" in said
+    # Rows of files have a limit of their own.
+    report["material"] = [{"rejected": {"too_long": 12}}, {"rejected": {}}]
+    assert "too_long" not in " ".join(next_steps(report))
+    report["curation"]["rejected"]["too_long"] = 13
+    assert "1 lesson had" in " ".join(next_steps(report))
+    report["config"]["tuition"]["methods"] = "feedback"
+    assert "too_long" not in " ".join(next_steps(report))
+
+
 def test_what_fell_and_what_was_not_sat_is_told(report: dict[str, Any]) -> None:
     said = " ".join(next_steps(report))
     assert "blaise at mul_1 (by 4.3 points): raise `tuition.replay` (now 0.25)" in said
