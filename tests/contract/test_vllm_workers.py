@@ -1,12 +1,19 @@
-"""A tutor on a real vLLM in a worker of its own, of a real local Ray."""
+"""Tutors on a real vLLM that lives in a worker of a real local Ray, or has processes of its own."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.contract.stages import ask_a_tutor_that_falls, read_texts, where
@@ -17,6 +24,17 @@ from tft.preparation import find_tutor
 from tft.tutor import TutorRef
 
 pytestmark = needs_vllm
+
+OVER_TWO = """
+import json, sys, time
+import psutil
+from tests.remote import VLLM
+from tft.engines.vllm import VLLMEngine
+
+engine = VLLMEngine.open(sys.argv[1], "novice", VLLM.model_copy(update={"tensor_parallel": 2}))
+print(json.dumps([it.pid for it in psutil.Process().children(recursive=True)]), flush=True)
+time.sleep(600)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +64,24 @@ def test_a_tutor_whose_engine_fell_over_has_a_successor(executor: Any, tutor: Tu
 
 def test_what_is_scored_is_not_written_out(executor: Any, tutor: TutorRef) -> None:
     assert run(executor, read_texts, tutor, "tutor") == {None}
+
+
+def test_what_vllm_started_ends_with_a_process_that_is_killed(novice: Path) -> None:
+    with subprocess.Popen([sys.executable, "-W", "ignore", "-c", OVER_TWO, str(novice)], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True) as process:  # fmt: skip
+        assert process.stdout is not None
+        started = json.loads(process.stdout.readline())
+        process.kill()
+    # The core and two workers, at least.
+    assert len(started) > 2
+    over = time.monotonic() + 30
+    while any(map(_lives, started)) and time.monotonic() < over:
+        time.sleep(0.2)
+    left = [pid for pid in started if _lives(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+
+
+def _lives(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE

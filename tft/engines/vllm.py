@@ -2,8 +2,9 @@
 
 One thread owns vLLM and steps it while there is work; calls from any number of threads join what is under way, so
 that small calls fill the batches of large ones. What runs together may change the last bit of a sum; a repeated
-campaign takes its answers from the cache. vLLM's core stays in this process where it needs one device, so that it
-ends when this process does, however that ends. The only room that imports vllm.
+campaign takes its answers from the cache. vLLM's core stays in this process where it needs one device, and has one of
+its own where it needs several; either way it ends when this process does, however that ends. Nobody else imports vllm,
+but for ``vllm_core``.
 """
 
 from __future__ import annotations
@@ -247,6 +248,8 @@ def _open(address: str, config: VLLMEngineConfig) -> Any:
     try:
         from vllm import LLM
         from vllm.platforms import current_platform
+
+        from tft.engines.vllm_core import BoundExecutor
     except ImportError as error:
         raise PrerequisiteError(
             f"the engine vllm needs vLLM, which cannot be imported: {error}. With a GPU, install the extra "
@@ -260,6 +263,7 @@ def _open(address: str, config: VLLMEngineConfig) -> Any:
         # A little of what it has stays free, as vLLM does with a whole GPU.
         "gpu_memory_utilization": config.gpu_memory or (0.9 * float(share) if share else None),
         "block_size": config.block_size,
+        "distributed_executor_backend": BoundExecutor if config.gpus > 1 else None,
         # A prompt in pieces rewinds the generator of its row after each, which generators of a CPU cannot.
         "enable_chunked_prefill": False if current_platform.is_cpu() else None,
     }
