@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 from tests.contract.stages import ask_a_tutor_that_falls, read_texts, where
 from tests.remote import VLLM, needs_vllm
 from tft.config.campaign import RayCluster, ThreadsConfig, TutorUse
+from tft.errors import PrerequisiteError
 from tft.library import Library
 from tft.preparation import find_tutor
 from tft.tutor import TutorRef
@@ -64,6 +66,14 @@ def test_a_tutor_whose_engine_fell_over_has_a_successor(executor: Any, tutor: Tu
 
 def test_what_is_scored_is_not_written_out(executor: Any, tutor: TutorRef) -> None:
     assert run(executor, read_texts, tutor, "tutor") == {None}
+
+
+def test_a_tutor_that_cannot_be_opened_says_where_its_processes_say_why(executor: Any, tutor: TutorRef) -> None:
+    large = VLLM.model_copy(update={"tensor_parallel": 2, "cpu_cache_gib": 1_000_000})
+    with pytest.raises(PrerequisiteError, match="does not take the model") as raised:
+        run(executor, read_texts, replace(tutor, engine=large))
+    log = Path(str(raised.value).rpartition("stands in ")[2])
+    assert "less than requested memory" in log.read_text()
 
 
 def test_what_vllm_started_ends_with_a_process_that_is_killed(novice: Path) -> None:

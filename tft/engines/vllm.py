@@ -14,6 +14,7 @@ import queue
 import threading
 from concurrent.futures import Future
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -206,7 +207,7 @@ class _Driver:
                     self._under_way.pop(found.request_id).answer.set_result(found)
                 self.steps += 1
         except BaseException as error:
-            self._fall(error)
+            self._fall(f"{error!r}{_elsewhere(config)}")
 
     def _take(self, llm: Any) -> None:
         """Take in what has arrived; wait where there is nothing else to do."""
@@ -221,10 +222,10 @@ class _Driver:
             else:
                 self._under_way[name] = asked
 
-    def _fall(self, error: BaseException) -> None:
+    def _fall(self, why: str) -> None:
         """Tell all who wait, and all who come, that there will be no answer."""
         told = (
-            f"vLLM fell over: {error!r}\n    What was done is kept. Where memory ran out, lower engine.gpu_memory, "
+            f"vLLM fell over: {why}\n    What was done is kept. Where memory ran out, lower engine.gpu_memory, "
             "engine.sequences or engine.context"
         )
         while True:
@@ -286,10 +287,18 @@ def _open(address: str, config: VLLMEngineConfig) -> Any:
             **{key: value for key, value in settings.items() if value is not None},
         )
     except (ValueError, RuntimeError, OSError) as error:
-        raise PrerequisiteError(f"vLLM does not take the model {address}: {error}") from error
+        raise PrerequisiteError(f"vLLM does not take the model {address}: {error}{_elsewhere(config)}") from error
     finally:
         # Without a GPU vLLM takes this from the whole process; other stages may run in it.
         torch.set_num_threads = set_threads
+
+
+def _elsewhere(config: VLLMEngineConfig) -> str:
+    """Say where processes of vLLM's own have written what they know; nothing where it has none."""
+    if config.gpus == 1:
+        return ""
+    log = Path("/proc/self/fd/2").resolve()
+    return f"\n    What its processes say of it stands in {log}" if log.is_file() else ""
 
 
 def _generation(found: Any) -> Generation:
@@ -305,7 +314,13 @@ def _generation(found: Any) -> Generation:
 
 def _environment(config: VLLMEngineConfig) -> dict[str, str]:
     """Say what vLLM reads from the environment; what the user has set there stands."""
-    found = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    found = {
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        # Where the tracebacks of its processes go as well.
+        "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    }
     if config.cpu_cache_gib is not None:
         found["VLLM_CPU_KVCACHE_SPACE"] = str(config.cpu_cache_gib)
     if config.gpus == 1:
