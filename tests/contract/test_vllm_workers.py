@@ -27,15 +27,33 @@ from tft.tutor import TutorRef
 
 pytestmark = needs_vllm
 
-OVER_TWO = """
-import json, sys, time
+OPEN_OVER_TWO = """
+import json, os, sys, threading, time
 import psutil
 from tests.remote import VLLM
 from tft.engines.vllm import VLLMEngine
+from tft.errors import EngineLostError
+from tft.ports import Sampling
+from tft.records import Message
 
 engine = VLLMEngine.open(sys.argv[1], "novice", VLLM.model_copy(update={"tensor_parallel": 2}))
+"""
+WAIT = """
 print(json.dumps([it.pid for it in psutil.Process().children(recursive=True)]), flush=True)
 time.sleep(600)
+"""
+KILL_THE_CORE = """
+(core,) = [it for it in psutil.Process().children() if it.children()]
+if sys.argv[2] == "idle":
+    core.kill()
+    time.sleep(3)
+else:
+    threading.Timer(1, core.kill).start()
+try:
+    engine.generate([(Message("user", "write"),)] * 400, Sampling(100, 1.5))
+except EngineLostError:
+    print("lost", flush=True)
+os._exit(0)
 """
 
 
@@ -77,8 +95,8 @@ def test_a_tutor_that_cannot_be_opened_says_where_its_processes_say_why(executor
 
 
 def test_what_vllm_started_ends_with_a_process_that_is_killed(novice: Path) -> None:
-    with subprocess.Popen([sys.executable, "-W", "ignore", "-c", OVER_TWO, str(novice)], stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, text=True) as process:  # fmt: skip
+    command = [sys.executable, "-W", "ignore", "-c", OPEN_OVER_TWO + WAIT, str(novice)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         started = json.loads(process.stdout.readline())
         process.kill()
@@ -91,6 +109,13 @@ def test_what_vllm_started_ends_with_a_process_that_is_killed(novice: Path) -> N
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert not left
+
+
+@pytest.mark.parametrize("core", ["idle", "busy"])
+def test_a_core_that_is_killed_is_missed(core: str, novice: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", OPEN_OVER_TWO + KILL_THE_CORE, str(novice), core]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.stdout == "lost\n", done.stderr[-3000:]
 
 
 def _lives(pid: int) -> bool:

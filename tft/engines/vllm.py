@@ -211,16 +211,19 @@ class _Driver:
 
     def _take(self, llm: Any) -> None:
         """Take in what has arrived; wait where there is nothing else to do."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
         while not self._under_way or not self._arrivals.empty():
             asked = self._arrivals.get()
             name = str(next(self._numbers))
+            self._under_way[name] = asked
             try:
                 (prompt,) = llm.renderer.render_cmpl([{"prompt_token_ids": list(asked.row)}])
                 llm.llm_engine.add_request(name, prompt, asked.params)
+            except EngineDeadError:
+                raise
             except Exception as error:  # what it refuses, it refuses in many ways
-                asked.answer.set_exception(RefusedError(f"vLLM refuses a request: {error}"))
-            else:
-                self._under_way[name] = asked
+                self._under_way.pop(name).answer.set_exception(RefusedError(f"vLLM refuses a request: {error}"))
 
     def _fall(self, why: str) -> None:
         """Tell all who wait, and all who come, that there will be no answer."""
@@ -250,7 +253,7 @@ def _open(address: str, config: VLLMEngineConfig) -> Any:
         from vllm import LLM
         from vllm.platforms import current_platform
 
-        from tft.engines.vllm_core import BoundExecutor
+        from tft.engines.vllm_core import BoundExecutor, watch_core
     except ImportError as error:
         raise PrerequisiteError(
             f"the engine vllm needs vLLM, which cannot be imported: {error}. With a GPU, install the extra "
@@ -270,7 +273,7 @@ def _open(address: str, config: VLLMEngineConfig) -> Any:
     }
     set_threads = torch.set_num_threads
     try:
-        return LLM(
+        llm = LLM(
             model=name,
             revision=revision,
             tokenizer_revision=revision,
@@ -291,6 +294,8 @@ def _open(address: str, config: VLLMEngineConfig) -> Any:
     finally:
         # Without a GPU vLLM takes this from the whole process; other stages may run in it.
         torch.set_num_threads = set_threads
+    watch_core(llm.llm_engine.engine_core)
+    return llm
 
 
 def _elsewhere(config: VLLMEngineConfig) -> str:

@@ -1,7 +1,7 @@
-"""vLLM's core in a process of its own, which ends when the process that started it does, however that ends.
+"""vLLM's core in a process of its own, and the process that started it: each notices when the other was killed.
 
 In vLLM 0.29 the workers watch the core, and the core watches nobody: where its parent was killed, it would keep the
-GPUs. It imports vllm, and is imported where vLLM is.
+GPUs. And who waits for a core that was killed would wait for ever. It imports vllm, and is imported where vLLM is.
 """
 
 from __future__ import annotations
@@ -10,8 +10,15 @@ import multiprocessing
 import os
 import signal
 import threading
+from multiprocessing import connection
+from typing import TYPE_CHECKING, Any
 
+from vllm.v1.engine.core_client import SyncMPClient
+from vllm.v1.engine.exceptions import EngineDeadError
 from vllm.v1.executor.multiproc_executor import MultiprocExecutor
+
+if TYPE_CHECKING:
+    import queue
 
 
 class BoundExecutor(MultiprocExecutor):  # type: ignore[misc]  # vLLM need not be here to be checked
@@ -31,3 +38,19 @@ def _end_with_parent() -> None:
     for worker in multiprocessing.active_children():
         worker.kill()
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def watch_core(client: Any) -> None:
+    """Let the next step fail once the core is gone; nothing is to be watched where it lives in this process.
+
+    Args:
+        client: of the core, as vLLM's engine has it.
+    """
+    if isinstance(client, SyncMPClient):
+        arguments = (client.resources.engine_manager.sentinels(), client.outputs_queue)
+        threading.Thread(target=_fail_with, args=arguments, name="core", daemon=True).start()
+
+
+def _fail_with(sentinels: list[int], outputs: queue.Queue[Any]) -> None:
+    connection.wait(sentinels)
+    outputs.put(EngineDeadError())
