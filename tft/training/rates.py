@@ -15,8 +15,8 @@ _FLOOR = 0.05
 _MEASURED = 128
 _PEAKS = {
     "full": (3e-3, 2.0), "frozen": (1e-2, 1.25), "prefix": (1e-2, 1.25), "prompt": (3e-2, 1.25),
-    # At the peak of LoRA alone, new layers above it learn next to nothing.
-    "lora below a head": (1.5e-3, 1.25),
+    # At the peaks of the bodies alone, new layers above them learn less, and above LoRA next to nothing.
+    "full below a head": (1.5e-3, 2.0), "lora below a head": (1.5e-3, 1.25),
 }  # fmt: skip
 _OTHER_PEAK = (4e-3, 1.25)
 
@@ -34,7 +34,7 @@ def usual_learning_rate(student: StudentRef, width: int, optimizer: str) -> floa
     if isinstance(student.adapter, HeadAdapter):
         # The rule is not followed below the width that it was measured at: random layers do not bear it.
         moved, width = student.adapter.body.type, max(width, _MEASURED)
-        named = "lora below a head" if moved == "lora" else moved
+        named = f"{moved} below a head" if moved != "frozen" else moved
     return default_learning_rate(named, width) * peak_of(optimizer, moved)
 
 
@@ -45,8 +45,7 @@ def default_learning_rate(adapter: str, width: int) -> float:
     and for width 2048 close to the 1e-5 and 1e-4 that are common for pretrained models.
 
     Args:
-        adapter: its type; of a student with a head what its body has, ``frozen`` where that is nothing, and
-            ``lora below a head``.
+        adapter: its type; of a student with a head ``frozen``, ``full below a head`` or ``lora below a head``.
         width: hidden size of the model.
 
     >>> f"{default_learning_rate('full', 2048):.1e} {default_learning_rate('lora', 2048):.1e}"

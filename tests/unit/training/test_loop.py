@@ -84,7 +84,8 @@ def test_wider_students_learn_more_slowly() -> None:
     for adapter in ("full", "lora"):
         rates = [default_learning_rate(adapter, width) for width in (128, 512, 2048)]
         assert rates == sorted(rates, reverse=True)
-    assert default_learning_rate("lora below a head", 128) < default_learning_rate("lora", 128)
+    for adapter in ("full", "lora"):
+        assert default_learning_rate(f"{adapter} below a head", 128) < default_learning_rate(adapter, 128)
     assert default_learning_rate("full", 256) == pytest.approx(default_learning_rate("full", 128) / 4)
 
 
