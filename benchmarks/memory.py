@@ -122,7 +122,9 @@ def _make(case: Case, folder: Path) -> None:
     names = ["</s>", "\n", *map(chr, range(32, 127))]
     speller = Tokenizer(models.WordLevel({name: number for number, name in enumerate(names)}, unk_token="</s>"))
     speller.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    template = "{% for it in messages %}{{ it['content'] }}\n{% endfor %}"
+    template = (
+        "{% for it in messages %}{{ it['content'] }}{{ eos_token if it['role'] == 'assistant' else '\n' }}{% endfor %}"
+    )
     PreTrainedTokenizerFast(
         tokenizer_object=speller, eos_token="</s>", pad_token="</s>", chat_template=template
     ).save_pretrained(folder)
