@@ -6,7 +6,9 @@ imported when it is used, not before. What goes wrong in somebody else's is said
 
 from __future__ import annotations
 
+import sys
 import traceback
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,7 +30,7 @@ _MUST_HAVE: dict[Group, tuple[str, ...]] = {
 
 def names(group: Group) -> list[str]:
     """List what is installed of a group."""
-    return sorted({point.name for point in entry_points(group=group)})
+    return sorted({point.name for point in _points(group)})
 
 
 def load(group: Group, name: str) -> Any:
@@ -40,7 +42,8 @@ def load(group: Group, name: str) -> Any:
     """
     point = _find(group, name)
     if point is None:
-        raise UserError(Problem(f"there is no {_what(group)} of this name", value=name, remedy=_known(group, name)))
+        remedy = closest(name, names(group))
+        raise UserError(Problem(f"there is no {_what(group)} of this name", value=name, remedy=remedy))
     try:
         return point.load()
     except TFTError:
@@ -51,11 +54,19 @@ def load(group: Group, name: str) -> Any:
         raise PrerequisiteError(f"{_describe(group, point)} cannot be imported: {error!r}") from error
 
 
-def find_fault(group: Group, name: str) -> tuple[str, str] | None:
-    """Say what is wrong with a name, and what to do about it: nothing has it, or somebody else's does not fit."""
+def find_fault(group: Group, name: str, *others: str) -> tuple[str, str] | None:
+    """Say what is wrong with a name, and what to do about it: nothing has it, or somebody else's does not fit.
+
+    Args:
+        group: of the plug-in.
+        name: as it was written.
+        others: names that would be right there as well.
+    """
+    if name in others:
+        return None
     point = _find(group, name)
     if point is None:
-        return f"there is no {_what(group)} of this name", _known(group, name)
+        return f"there is no {_what(group)} of this name", closest(name, [*names(group), *others])
     if _is_ours(point):
         return None
     try:
@@ -86,7 +97,7 @@ def at_work(error: BaseException) -> str:
     """Name the module of somebody else's plug-in that an error passed through; empty where there is none."""
     told = "".join(traceback.format_exception(error))
     for group in get_args(Group):
-        for point in entry_points(group=group):
+        for point in _points(group):
             file = point.module.replace(".", "/")
             if not _is_ours(point) and (f"/{file}.py" in told or f"/{file}/__init__.py" in told):
                 return f"{point.module} of {_package(point)}"
@@ -94,7 +105,17 @@ def at_work(error: BaseException) -> str:
 
 
 def _find(group: Group, name: str) -> EntryPoint | None:
-    return next((point for point in entry_points(group=group) if point.name == name), None)
+    return next((point for point in _points(group) if point.name == name), None)
+
+
+def _points(group: Group) -> tuple[EntryPoint, ...]:
+    return _installed(group, tuple(sys.path))
+
+
+@lru_cache
+def _installed(group: Group, _path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Read what every package brings, once: that takes milliseconds, and a campaign names a dozen."""
+    return tuple(entry_points(group=group))
 
 
 def _is_ours(point: EntryPoint) -> bool:
@@ -111,7 +132,3 @@ def _package(point: EntryPoint) -> str:
 
 def _what(group: Group) -> str:
     return group.removeprefix("tft.").removesuffix("s")
-
-
-def _known(group: Group, name: str) -> str:
-    return closest(name, names(group))

@@ -228,8 +228,8 @@ def _check_curriculum(draft: Draft, library: Library, content: Content, problems
 def _check_grader(grader: object, file: str, problems: list[Problem]) -> None:
     key = "grader.type" if isinstance(grader, dict) else "grader"
     name = grader.get("type") if isinstance(grader, dict) else grader
-    if isinstance(name, str) and name not in EXAMINERS:
-        check_plug_in("tft.graders", Named(file, key, name), problems)
+    if isinstance(name, str):
+        check_plug_in("tft.graders", Named(file, key, name), problems, *EXAMINERS)
 
 
 def _check_skills(draft: Draft, content: Content, source: ItemSource, problems: list[Problem]) -> None:

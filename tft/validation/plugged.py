@@ -25,9 +25,16 @@ def is_judged_in(curriculum: CurriculumCard | None, tuition: TuitionConfig) -> b
     return is_judged(tuition, curriculum.grader)
 
 
-def check_plug_in(group: plugins.Group, named: Named, problems: list[Problem]) -> bool:
-    """Refuse a name that nothing has, and a part of somebody else that is not what it should be."""
-    fault = plugins.find_fault(group, named.name)
+def check_plug_in(group: plugins.Group, named: Named, problems: list[Problem], *others: str) -> bool:
+    """Refuse a name that nothing has, and a part of somebody else that is not what it should be.
+
+    Args:
+        group: of the part.
+        named: its name, and where it stands.
+        problems: get what is wrong.
+        others: names that would be right there as well.
+    """
+    fault = plugins.find_fault(group, named.name, *others)
     if fault is not None:
         problems.append(named.problem(*fault))
     return fault is None
