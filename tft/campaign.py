@@ -20,7 +20,6 @@ from tft import plugins
 from tft.admission import admit
 from tft.config.adapters import HeadAdapter
 from tft.curriculum import Purse, Standing, ask_planner
-from tft.errors import BudgetError
 from tft.gate import Gate
 from tft.lessons import CurateRequest, curate
 from tft.probing import Prober
@@ -156,15 +155,13 @@ class Campaign:
             tuple(offered), self._prepared.curriculum.grader, self._held_out, self._prepared.inherited.graders(),
             None if isinstance(pupil.config.adapter, HeadAdapter) else pupil.ref, self._config.exams.max_tokens,
         )  # fmt: skip
-        try:
+        with self._shelf.within_limits():
             curated = await self._steps.run(
                 Curated, pupil.place, curate, request, name="curate", student=pupil.config.id, cycle=cycle,
                 before=self._shelf.refuse_late,
             )  # fmt: skip
-        except BudgetError as error:
-            self._shelf.limit = str(error)
-            return []
-        return list(curated.kept)
+            return list(curated.kept)
+        return []
 
     def _request(self, pupil: Pupil, syllabus: Syllabus, kept: list[Lesson]) -> TrainRequest:
         folder = self._prepared.folder / "students" / pupil.config.id / f"cycle-{syllabus.cycle}"
@@ -208,12 +205,10 @@ class Campaign:
         """Whether time was over before a cycle began; one that began in time is gone through again as it was."""
         if any(self._steps.ledger.steps("plan", cycle=cycle)):
             return False
-        try:
+        with self._shelf.within_limits():
             self._shelf.refuse_late()
-        except BudgetError as error:
-            self._shelf.limit = str(error)
-            return True
-        return False
+            return False
+        return True
 
     def _out_of_time(self) -> bool:
         hours = self._config.budget.hours

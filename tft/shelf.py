@@ -8,6 +8,7 @@ does not depend on who asked first, so the students of a roster share what the t
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from tft.records import Lesson, Offered, Usage
 from tft.tutor import Allowance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from tft.preparation import Prepared
     from tft.steps import Steps
@@ -140,6 +141,14 @@ class Shelf:
         if self._out_of_time():
             raise BudgetError(f"budget.hours: {self._prepared.config.budget.hours:g} hours are over")
 
+    @contextmanager
+    def within_limits(self) -> Iterator[None]:
+        """Write down the limit that ends what is begun here, where one does."""
+        try:
+            yield
+        except BudgetError as error:
+            self.limit = str(error)
+
     async def _extend(self, skill: str, row: _Row) -> None:
         request = DemonstrationRequest(
             tutor=self._prepared.tutor,
@@ -156,12 +165,12 @@ class Shelf:
             allowance=self.allowance(),
             drawn=row.drawn,
         )
-        try:
+        offered: Offered | None = None
+        with self.within_limits():
             offered = await self._steps.run(
                 Offered, "tutor", demonstrate, request, name="teach", before=self.refuse_late
             )
-        except BudgetError as error:
-            self.limit = str(error)
+        if offered is None:
             return
         row.lessons += offered.lessons
         row.batches += 1

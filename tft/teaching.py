@@ -10,7 +10,6 @@ import random
 from typing import TYPE_CHECKING, TypeVar
 
 from tft.config.adapters import HeadAdapter
-from tft.errors import BudgetError
 from tft.lessons import (
     Contested,
     ContestRequest,
@@ -222,16 +221,14 @@ class Teaching:
     async def _ask_tutor(
         self, pupil: Pupil, cycle: int, name: str, stage: Callable[..., Offered], request: object
     ) -> list[Lesson]:
-        try:
+        with self._shelf.within_limits():
             offered = await self._steps.run(
                 Offered, "tutor", stage, request, name=name, student=pupil.config.id, cycle=cycle,
                 before=self._shelf.refuse_late,
             )  # fmt: skip
-        except BudgetError as error:
-            self._shelf.limit = str(error)
-            return []
-        self._shelf.pay(offered)
-        return list(offered.lessons)
+            self._shelf.pay(offered)
+            return list(offered.lessons)
+        return []
 
     async def _replay(self, pupil: Pupil, cycle: int, rows: dict[str, int]) -> list[Lesson]:
         """Let a student read again what it was shown, and rehearse what it knew before."""
