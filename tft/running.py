@@ -60,8 +60,9 @@ class Clock:
     def ended(self, stage: str, student: str, cycle: int, seconds: float, note: str) -> None:
         """Pass it on, and write the time down."""
         self._watch.ended(stage, student, cycle, seconds, note)
-        self._worked = self._worked or seconds > 0
-        self.write()
+        if seconds:
+            self._worked = True
+            self.write()
 
     def write(self) -> None:
         """Write down the wall clock over all sessions of this run."""

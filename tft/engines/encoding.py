@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -124,6 +124,17 @@ def cannot_write(roles: Sequence[str], error: Exception) -> StageError:
 def name_template(template: dict[str, Any]) -> str:
     """Name the switches of a chat template, for a fingerprint; empty where there are none."""
     return f"/{json.dumps(template, sort_keys=True)}" if template else ""
+
+
+def end_of_answer(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Give :attr:`PromptEncoder.end_of_answer` of the chat template that a tokenizer brings."""
+    return _end_of(tokenizer, str(tokenizer.chat_template))
+
+
+@lru_cache(maxsize=4)
+def _end_of(tokenizer: PreTrainedTokenizerBase, _template: str) -> int | None:
+    """Find it once for each template: lessons ask one by one."""
+    return PromptEncoder(tokenizer, {}).end_of_answer
 
 
 def score_answers(

@@ -29,6 +29,7 @@ from tft.engines.decoder_only import DecoderOnly
 from tft.engines.encoder_decoder import EncoderDecoder
 from tft.engines.encoding import (
     PromptEncoder,
+    end_of_answer,
     find_template,
     name_template,
     row_seeds,
@@ -168,7 +169,7 @@ def _stop_after_answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBa
     """
     named = model.generation_config.eos_token_id
     ends = [named] if isinstance(named, int) else list(named or ())
-    end = PromptEncoder(tokenizer, {}).end_of_answer
+    end = end_of_answer(tokenizer)
     if end is not None and end not in ends:
         model.generation_config.eos_token_id = [*ends, end]
 

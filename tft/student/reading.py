@@ -14,7 +14,7 @@ from jinja2 import TemplateError
 
 from tft.config.adapters import RegressorTask
 from tft.engines.architecture import fill
-from tft.engines.encoding import PromptEncoder, cannot_write
+from tft.engines.encoding import PromptEncoder, cannot_write, end_of_answer
 from tft.records import Attempt, Message
 from tft.student.shortage import in_parts
 
@@ -60,7 +60,7 @@ def encode_answered(
                 texts.append(begun[-1] + answer)
         except TemplateError as error:
             raise cannot_write([it["role"] for it in turns], error) from error
-    end = PromptEncoder(tokenizer, {}).end_of_answer
+    end = end_of_answer(tokenizer)
     heads, rows = (tokenizer(written, add_special_tokens=False)["input_ids"] for written in (begun, texts))
     return [
         _up_to(end, row, len(head)) if whole else list(row)

@@ -9,7 +9,7 @@ import torch
 from jinja2 import TemplateError
 
 from tft.engines.architecture import fill
-from tft.engines.encoding import PromptEncoder, cannot_write
+from tft.engines.encoding import cannot_write, end_of_answer
 from tft.errors import StageError
 from tft.records import Example, Message
 
@@ -54,13 +54,13 @@ def encode(lessons: Sequence[Lesson], tokenizer: PreTrainedTokenizerBase) -> lis
         StageError: if the template does not begin an answer as it ends a question, which would teach tokens
             that are never asked for, ends it with no token of its own, or cannot write a conversation.
     """
-    end = PromptEncoder(tokenizer, {}).end_of_answer
+    end = end_of_answer(tokenizer)
     return [_row(example, lesson.item.skill, tokenizer, end) for lesson in lessons for example in lesson.examples]
 
 
 def encode_answers(lessons: Sequence[Lesson], tokenizer: PreTrainedTokenizerBase) -> list[Row]:
     """Write the question and the answer of lessons, without what else they may teach."""
-    end = PromptEncoder(tokenizer, {}).end_of_answer
+    end = end_of_answer(tokenizer)
     return [
         _row(Example.of(lesson.item.question, lesson.answer), lesson.item.skill, tokenizer, end) for lesson in lessons
     ]
@@ -106,7 +106,7 @@ def refuse_template(tokenizer: PreTrainedTokenizerBase) -> None:
     Raises:
         StageError: if it cannot write a question with its answer, or not as it asks, or without an end.
     """
-    _row(Example.of("1+1", "2"), "", tokenizer, PromptEncoder(tokenizer, {}).end_of_answer)
+    _row(Example.of("1+1", "2"), "", tokenizer, end_of_answer(tokenizer))
 
 
 def encode_pair(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> tuple[Row, Row]:
@@ -117,7 +117,7 @@ def encode_pair(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> tuple[Row
 
 def encode_verdicts(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> list[tuple[Row, bool]]:
     """Write the answers of a preference or a verdict, each with whether it is right, the right one first."""
-    end = PromptEncoder(tokenizer, {}).end_of_answer
+    end = end_of_answer(tokenizer)
     # A student may have answered with nothing, and that is a worse answer too.
     right = [(lesson.answer, True)] if lesson.kind != "verdict" or lesson.answer else []
     wrong = [(lesson.rejected, False)] if lesson.rejected is not None else []
