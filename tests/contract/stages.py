@@ -92,6 +92,14 @@ def ask_a_tutor_that_falls(request: tuple[Any, str]) -> int:
     return ask_a_tutor(tutor)
 
 
+def look_up(tutor: Any) -> list[Any] | None:
+    """Look for what a tutor never answered."""
+    from tft.tutor import open_tutor
+
+    found: list[Any] | None = open_tutor(tutor)._cache.get("nothing")
+    return found
+
+
 def read_texts(tutor: Any) -> set[str | None]:
     """Say what a tutor on vLLM writes candidates as while it scores."""
     from tft.tutor import open_tutor

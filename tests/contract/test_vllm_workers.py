@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.contract.stages import ask_a_tutor_that_falls, read_texts, where
+from tests.contract.stages import ask_a_tutor, ask_a_tutor_that_falls, doze, look_up, read_texts, where
 from tests.remote import VLLM, needs_vllm
 from tft.config.campaign import RayCluster, ThreadsConfig, TutorUse
 from tft.errors import PrerequisiteError
@@ -80,6 +80,19 @@ def test_a_tutor_whose_engine_fell_over_has_a_successor(executor: Any, tutor: Tu
     assert run(executor, ask_a_tutor_that_falls, (executor.reach(tutor), str(tmp_path))) == 2
     assert run(executor, where, None, "tutor") != before
     assert run(executor, where, None) == student
+
+
+def test_a_tutor_answers_while_it_teaches(executor: Any, tutor: TutorRef) -> None:
+    async def ask_while(stage: Callable[[Any], Any], request: Any) -> tuple[Any, bool, Any]:
+        teaching = asyncio.create_task(executor.run("tutor", stage, request))
+        answer, _ = await executor.run("student/ada", ask_a_tutor, executor.reach(tutor))
+        taught = teaching.done()
+        return answer, taught, (await teaching)[0]
+
+    os.kill(run(executor, where, None, "tutor"), signal.SIGKILL)
+    # Both open it, and whoever comes first opens it for both.
+    assert asyncio.run(ask_while(look_up, tutor))[::2] == (2, None)
+    assert asyncio.run(ask_while(doze, 20.0))[:2] == (2, False)
 
 
 def test_what_is_scored_is_not_written_out(executor: Any, tutor: TutorRef) -> None:

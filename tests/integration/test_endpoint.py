@@ -15,7 +15,8 @@ from tft.errors import PrerequisiteError
 from tft.lessons import DemonstrationRequest, demonstrate
 from tft.library import shipped
 from tft.records import Offered
-from tft.tutor import NO_LIMIT, TutorRef, open_tutor
+from tft.tutor import NO_LIMIT, TutorRef
+from tft.tutor.roles import _opened
 
 CARD = shipped() / "tutors" / "abacus" / "tutor.yaml"
 ITEMS = 60
@@ -33,7 +34,7 @@ def abacus() -> TransformersEngine:
 def quick(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> Iterator[None]:  # noqa: ARG001
     monkeypatch.setattr(endpoint, "_FIRST_WAIT", 0.01)
     yield
-    open_tutor.cache_clear()
+    _opened.cache_clear()
 
 
 def teach(server: Endpoint, cache: Path) -> Offered:
@@ -46,7 +47,7 @@ def teach(server: Endpoint, cache: Path) -> Offered:
 def test_faults_cost_calls_and_nothing_else(abacus: TransformersEngine, tmp_path: Path) -> None:
     with serve(abacus) as server:
         healthy, calls = teach(server, tmp_path / "healthy"), server.calls
-    open_tutor.cache_clear()
+    _opened.cache_clear()
     with serve(abacus, PLAN) as server:
         troubled = teach(server, tmp_path / "troubled")
         assert sum(server.met.values()) >= 0.28 * server.calls
@@ -68,7 +69,7 @@ def test_a_batch_that_was_answered_is_not_asked_again(abacus: TransformersEngine
 def test_a_batch_that_was_not_finished_goes_on_where_it_was(abacus: TransformersEngine, tmp_path: Path) -> None:
     with serve(abacus) as server:
         healthy, calls = teach(server, tmp_path / "healthy"), server.calls
-    open_tutor.cache_clear()
+    _opened.cache_clear()
     # Sixty questions were written, and of their answers some.
     with serve(abacus, [*[None] * (ITEMS + 10), "refuse"]) as server:
         with pytest.raises(PrerequisiteError):

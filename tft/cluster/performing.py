@@ -18,7 +18,7 @@ class WorkerLostError(Exception):
 
 
 class TutorLostError(Exception):
-    """The tutor's worker, or its engine, was dead when a stage that runs elsewhere asked it, or died over it."""
+    """The tutor's worker or engine died, before or while a stage elsewhere asked it."""
 
 
 def threads_of(place: str, threads: ThreadsConfig) -> int:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 _LOGICAL_CPUS = 8
 NAMESPACE = "tft"
+ANSWERS = "answers"
+"""Name of the threads of the tutor's worker that answer stages elsewhere while it runs one of its own."""
 DEATHS = (ActorDiedError, ActorUnavailableError, NodeDiedError, OutOfMemoryError, WorkerCrashedError)
 
 
@@ -155,6 +157,8 @@ class RayExecutor:
     ) -> None:
         self._config = config
         self._threads = threads
+        # One engine takes what comes while it works; the others would have to wait for it.
+        self._callers = {ANSWERS: students} if engine.type == "vllm" else {}
         self._actors: dict[str, Any] = {}
         self.name = f"tutor-{uuid.uuid4().hex[:12]}"
         """Of the tutor's worker, so that others find it."""
@@ -243,7 +247,7 @@ class RayExecutor:
             share = gpus if 0 < gpus < 1 else None
             shared = {} if share is None else {"runtime_env": {"env_vars": {GPU_SHARE: str(share)}}}
             self._actors[place] = (
-                ray.remote(Worker)
+                ray.remote(concurrency_groups=self._callers if tutor else {})(Worker)
                 .options(
                     num_cpus=self._config.tutor_cpus if tutor else self._config.student_cpus,
                     num_gpus=gpus,

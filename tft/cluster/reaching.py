@@ -11,7 +11,7 @@ import torch
 from ray.exceptions import RayTaskError
 
 from tft.cluster.performing import TutorLostError
-from tft.cluster.ray import DEATHS, NAMESPACE, tell_death
+from tft.cluster.ray import ANSWERS, DEATHS, NAMESPACE, tell_death
 from tft.engines.encoding import PromptEncoder, score_answers
 from tft.errors import EngineLostError, TFTError
 from tft.library import split_revision
@@ -41,9 +41,9 @@ class ReachedEngine:
 
     def _call(self, method: str, *arguments: Any) -> Any:
         self.steps += 1
-        asked = self._find().answer.remote(self._tutor_there, method, arguments, torch.get_num_threads())
+        answer = self._find().answer.options(concurrency_group=ANSWERS if self._tutor.engine.type == "vllm" else None)
         try:
-            return ray.get(asked)
+            return ray.get(answer.remote(self._tutor_there, method, arguments, torch.get_num_threads()))
         except RayTaskError as error:
             if isinstance(error.cause, EngineLostError):
                 raise TutorLostError(str(error.cause)) from error

@@ -32,7 +32,10 @@ class AnswerCache:
     def __init__(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._base = sqlite3.connect(folder / "answers.sqlite", isolation_level=None, timeout=60)
+            # The thread that opens a tutor need not be the one that asks it; no two ask at a time.
+            self._base = sqlite3.connect(
+                folder / "answers.sqlite", isolation_level=None, timeout=60, check_same_thread=False
+            )
             self._base.execute("PRAGMA journal_mode=WAL")
             self._base.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answers BLOB NOT NULL)")
             self._base.execute(

@@ -7,6 +7,7 @@ with it. What is still none then comes back as None, and the text is kept so tha
 from __future__ import annotations
 
 import sys
+import threading
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, takewhile
@@ -233,9 +234,17 @@ def open_engine(tutor: TutorRef) -> Engine:
     return opened
 
 
-@lru_cache(maxsize=2)
+_OPENING = threading.Lock()
+
+
 def open_tutor(tutor: TutorRef) -> Tutor:
-    """Open a tutor, once a process."""
+    """Open a tutor, once a process; a thread that wants it meanwhile waits."""
+    with _OPENING:
+        return _opened(tutor)
+
+
+@lru_cache(maxsize=2)
+def _opened(tutor: TutorRef) -> Tutor:
     card, folders = read_tutor(Path(tutor.card_path))
     return Tutor(card, folders, open_engine(tutor), AnswerCache(Path(tutor.cache_path)))
 

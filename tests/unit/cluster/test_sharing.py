@@ -51,7 +51,7 @@ def test_students_that_share_a_gpu_are_held_to_their_part(
     actor = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=told.append))
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"GPU": gpus}}])
-    monkeypatch.setattr(ray, "remote", lambda _: actor)
+    monkeypatch.setattr(ray, "remote", lambda **_: lambda _: actor)
     executor = RayExecutor(RayCluster(), ThreadsConfig(), TransformersEngineConfig(), 2)
     executor.prepare(["tutor", "student/ada", "student/blaise"])
     assert told == shares

@@ -16,7 +16,8 @@ from tft.config.training import DistillationConfig
 from tft.engines import endpoint
 from tft.engines.transformers import TransformersEngine, load_model
 from tft.library import fingerprint_model
-from tft.tutor import Preflight, PreflightRequest, TutorRef, open_tutor, preflight
+from tft.tutor import Preflight, PreflightRequest, TutorRef, preflight
+from tft.tutor.roles import _opened
 from tft.tutor.values import longest_values, usual_values
 
 SKILL = SkillCard(title="adding", levels=2)
@@ -42,7 +43,7 @@ def model(novice: Path) -> TransformersEngine:
 def quick(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> Iterator[None]:  # noqa: ARG001
     monkeypatch.setattr(endpoint, "_FIRST_WAIT", 0.01)
     yield
-    open_tutor.cache_clear()
+    _opened.cache_clear()
 
 
 Check = Callable[..., Preflight]
