@@ -93,6 +93,14 @@ def read_dropout(folder: str) -> float:
     return 0.0 if config is None else dropout_of(config)
 
 
+def refuse_shards(build: Build, key: str, name: str) -> list[Problem]:
+    """Say that a student which is built so cannot be parted into shards."""
+    if build != "encoder_decoder":
+        return []
+    message, remedy = "has two halves, which training.parallel: fsdp cannot part into shards", "take parallel: ddp"
+    return [Problem(message, key=f"{key}.model", value=name, remedy=remedy)]
+
+
 def refuse_student(build: Build, adapter: AnyAdapter, key: str, name: str) -> list[Problem]:
     """Say what a student cannot learn by, or cannot do, with a model that is built so.
 

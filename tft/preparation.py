@@ -18,7 +18,7 @@ from tft.config.training import DistillationConfig
 from tft.errors import Problem, UserError
 from tft.exams import Splits, Suite, make_splits, open_suite, read_suite, refuse_names, set_apart
 from tft.exams.judges import appoint, refuse_judges
-from tft.fitting import read_build, refuse_student, refuse_switches, refuse_tutor
+from tft.fitting import read_build, refuse_shards, refuse_student, refuse_switches, refuse_tutor
 from tft.graders import is_judged
 from tft.inheritance import Inheritance, find_earlier, go_on, take_over
 from tft.library import Library, fetch_weights, load_items, read_tutor
@@ -211,7 +211,10 @@ def _refuse_misfits(config: CampaignConfig, tutor: TutorRef, students: Sequence[
     """
     problems = refuse_tutor(read_build(tutor.model_path), tutor.engine, config.tuition.methods)
     for place, (it, ref) in enumerate(zip(config.students, students, strict=True)):
-        problems += refuse_student(read_build(ref.base_path), it.adapter, f"students.{place}", it.model)
+        build = read_build(ref.base_path)
+        problems += refuse_student(build, it.adapter, f"students.{place}", it.model)
+        if config.training.parallel == "fsdp":
+            problems += refuse_shards(build, f"students.{place}", it.model)
         problems += refuse_switches(it, ref.base_path, f"students.{place}")
     if problems:
         raise UserError(*problems)

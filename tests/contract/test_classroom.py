@@ -168,6 +168,16 @@ def test_dropout_that_only_the_family_knows_is_found_with_the_model(
     assert steps == losses
 
 
+def test_students_whose_head_learns_too_are_trained_one_by_one(ada: StudentRef, tmp_path: Path) -> None:
+    def ask(folder: Path) -> list[TrainRequest]:
+        headed = LoraAdapter(r=4, targets=("q_proj", "lm_head"))
+        return [replace(it, student=replace(it.student, adapter=headed)) for it in requests(ada, folder)]
+
+    alone = [train(it).digest for it in ask(tmp_path / "alone")]
+    together = train_together(ClassRequest(tuple(ask(tmp_path / "together"))))
+    assert [it.digest for it in together.checkpoints] == alone
+
+
 def test_a_class_is_taken_up_where_it_was(ada: StudentRef, tmp_path: Path) -> None:
     first = requests(ada, tmp_path / "first")
     found = train_together(ClassRequest(tuple(first))).checkpoints

@@ -97,6 +97,13 @@ def test_but_not_by_what_stands_before_every_prompt(t5: Path, tmp_path: Path) ->
     assert problem.file == str(path)
 
 
+def test_two_halves_are_not_parted_into_shards(t5: Path, tmp_path: Path) -> None:
+    students = [{"id": "tess", "model": f"path:{t5}"}, {"id": "ada", "model": "abacus/novice-a"}]
+    for parallel, found in (("ddp", []), ("fsdp", [("students.0.model", f"path:{t5}")])):
+        path = write(tmp_path, students=students, training={"workers": 2, "parallel": parallel})
+        assert refused(path) == found
+
+
 @pytest.mark.parametrize(("template", "switches"), [
     (TEMPLATE, {"enable_thinking"}),
     ("{% if loud is not defined %}{% set loud = true %}{% endif %}{{ loud }}", {"loud"}),

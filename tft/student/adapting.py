@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +20,7 @@ from tft.student.bottleneck import add_bottlenecks, load_bottlenecks, save_bottl
 from tft.student.saved import BASE, TEMPLATE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from peft import PeftConfig, PeftModel
@@ -64,7 +66,8 @@ def put_on(
         # PEFT 0.21 wraps encoder-decoder models for generation by a name that transformers no longer has; its plain
         # wrapper, which it takes where no task is named, hands everything on to the model.
         config.task_type = "CAUSAL_LM" if writes and not model.config.is_encoder_decoder else None
-        adapted = get_peft_model(model, config)
+        with _one_end_adapted():
+            adapted = get_peft_model(model, config)
     except (TypeError, ValueError) as error:
         raise UserError(Problem(f"PEFT refuses this adapter: {error}", key="adapter", value=adapter.type)) from error
     if isinstance(adapter, PeftAdapter) and not hasattr(adapted.base_model, "merge_and_unload"):
@@ -85,7 +88,8 @@ def take_up(
     from peft import PeftModel
 
     prompted = isinstance(adapter, PrefixAdapter | PromptAdapter)
-    taken = _in_order(PeftModel.from_pretrained(model, folder, is_trainable=training and not prompted))
+    with _one_end_adapted():
+        taken = _in_order(PeftModel.from_pretrained(model, folder, is_trainable=training and not prompted))
     if training and prompted:
         # PEFT opens a prompt for answering only.
         taken.active_peft_config.inference_mode = False
@@ -109,7 +113,9 @@ def write_down(
     if isinstance(adapter, BottleneckAdapter):
         save_bottlenecks(model, folder, adapter.width, state)
     else:
-        model.save_pretrained(folder, state_dict=state)
+        # PEFT would write embeddings down, too, where one end of the model is adapted; nobody trains those.
+        only = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+        model.save_pretrained(folder, state_dict=state, **only)
         # PEFT leaves an empty card; the campaign writes one with what it found, once it knows.
         (folder / "README.md").unlink(missing_ok=True)
     if isinstance(adapter, LoraAdapter) and adapter.quantize is not None:
@@ -135,10 +141,33 @@ def settle(model: PreTrainedModel | PeftModel) -> tuple[PreTrainedModel, Prefix 
     base = model.get_base_model()
     if base.dtype != torch.float32 or getattr(base, "quantization_method", None) is not None:
         return base.eval(), None
-    with warnings.catch_warnings():
+    _part_adapted(base)
+    with _one_end_adapted():
         # The config of a T5 says that head and embeddings are one where they are not; PEFT notices when it merges.
         warnings.filterwarnings("ignore", message="Input and output embeddings are no longer tied")
         return model.merge_and_unload().eval(), None
+
+
+@contextmanager
+def _one_end_adapted() -> Iterator[None]:
+    """Keep PEFT from warning of embeddings or an output head that are adapted alone: merging parts them here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Model (has|with) `tie_word_embeddings=True`")
+        yield
+
+
+def _part_adapted(base: PreTrainedModel) -> None:
+    """Give embeddings and output head weights of their own where one of them is adapted and both share theirs.
+
+    Merged into what both share, what one has learned would change the other.
+    """
+    layers = [layer for layer in (base.get_input_embeddings(), base.get_output_embeddings()) if layer is not None]
+    plain = [getattr(layer, "base_layer", layer) for layer in layers]
+    if len({layer.weight.data_ptr() for layer in plain}) == len(plain):
+        return
+    for layer, inner in zip(layers, plain, strict=True):
+        if inner is not layer:
+            inner.weight = torch.nn.Parameter(inner.weight.detach().clone(), requires_grad=False)
 
 
 @torch.no_grad()

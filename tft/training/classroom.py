@@ -123,7 +123,8 @@ def train_together(request: ClassRequest) -> ClassResult:
 
 
 class _OwnWayError(Exception):
-    """A base keeps the weights of adapted layers in a way of its own, or has dropout that its file does not tell.
+    """A base keeps the weights of adapted layers in a way of its own, or has dropout that its file does not tell; or
+    the output head is adapted.
 
     Its students are trained one by one.
     """
@@ -193,7 +194,9 @@ class Classroom:
         for it in requests:
             adapted = adapt_model(model, it.student, it.seed)
             layers = [layer.base_layer for layer in adapted.modules() if hasattr(layer, "lora_A")]
-            if not all(isinstance(layer, torch.nn.Linear) for layer in layers):
+            # What comes out of the head is asked for by one student after the other.
+            headed = hasattr(adapted.get_base_model().get_output_embeddings(), "lora_A")
+            if headed or not all(isinstance(layer, torch.nn.Linear) for layer in layers):
                 raise _OwnWayError
             adapters.append({name: weight.detach().clone() for name, weight in _trained(adapted)})
             model = adapted.unload()

@@ -65,8 +65,12 @@ class KTO:
     def steps(self, unit: list[Marked]) -> Iterator[Step]:
         """Estimate z on the whole batch, and make one step of it."""
         learner = self._setting.learner
-        said = learner.ask([row.elsewhere for row in unit], lambda found: found.by_row(found.logprobs()))
-        ratios = said - torch.tensor([row.elsewhere_reference for row in unit], device=learner.device)
+
+        def say(mine: Sequence[Marked]) -> list[float]:
+            return learner.ask([row.elsewhere for row in mine], lambda found: found.by_row(found.logprobs())).tolist()
+
+        said = self._setting.workers.each(unit, say)
+        ratios = torch.tensor(said) - torch.tensor([row.elsewhere_reference for row in unit])
         z = max(0.0, ratios.mean().item())
         self._setting.note("kl", z)
         yield Step(unit, partial(_loss, self._config, z), len(unit))

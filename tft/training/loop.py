@@ -156,10 +156,13 @@ class Course:
             learner, request.config, request.seed, request.max_tokens, request.grader,
             open_scorer(request.tutor, workers), reward, workers=workers,
         )  # fmt: skip
+        # What objectives bring begins alike everywhere.
+        torch.manual_seed(request.seed)
         self._turns = _take_turns(_plan(request, self._setting))
         modules = {id(module): module for turn in self._turns for module in turn.objective.modules}
         beside = torch.nn.ModuleList(modules.values())
         self._weights = [*learner.weights, *beside.parameters()]
+        self._kept = [*self._weights, *beside.buffers()]
         width = learner.model.config.get_text_config().hidden_size
         usual = usual_learning_rate(request.student, width, request.config.optimizer.type)
         self._peak = (request.learning_rate or usual) * request.learning_rate_scale
@@ -186,7 +189,7 @@ class Course:
         """Give the steps that are left; each is to be taken before the next is asked for."""
         # After the objectives are made: some of them look at the student as it came into the cycle.
         if self._snapshots:
-            restore(self._folder, self._request, self._weights, self._optimizers, self._progress, self._setting)
+            restore(self._folder, self._request, self._kept, self._optimizers, self._progress, self._setting)
             self._start_together()
             self.micro_batch = self._progress.micro_batch or self.micro_batch
         written = time.monotonic()
@@ -199,7 +202,7 @@ class Course:
                 yield step
             self._progress.turns = number + 1
             if self._snapshots and self.workers.first(partial(_is_due, written)):
-                snapshot(self._folder, self._request, self._weights, self._optimizers, self._progress, self._setting)
+                snapshot(self._folder, self._request, self._kept, self._optimizers, self._progress, self._setting)
                 written = time.monotonic()
 
     def _start_together(self) -> None:
@@ -234,7 +237,9 @@ class Course:
 
     def part(self, step: Step) -> int:
         """Say how many rows of a step are in memory at once; rows that belong together stay so."""
-        size = min(self.micro_batch or len(step.rows), len(step.rows))
+        groups = len(step.rows) / step.together
+        share = math.ceil(groups / self.workers.count) * step.together
+        size = min(self.micro_batch or share, share)
         return max(step.together, size - size % step.together)
 
     def take(self, loss: float) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from tft.config.optimizers import AdafactorConfig, AdamW8bitConfig, AdamWConfig, MuonConfig, SGDConfig
 from tft.errors import PrerequisiteError
-from tft.training.gradients import alike, gathered, placed
+from tft.training.gradients import alike, placed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -72,13 +72,13 @@ class Optimizers:
             member.zero_grad()
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """Give all it keeps, by name: tensors, and plain numbers; where it lies in shards, all workers have to ask."""
+        """Give all it keeps, by name: tensors, in shards where the weights are, and plain numbers."""
         tensors: dict[str, torch.Tensor] = {}
         numbers: dict[str, Any] = {}
         for member, number, weight in self._listed():
             for name, value in member.state.get(weight, {}).items():
                 if isinstance(value, torch.Tensor):
-                    tensors[f"{number}.{name}"] = gathered(value)
+                    tensors[f"{number}.{name}"] = value
                 else:
                     numbers[f"{number}.{name}"] = value
         return tensors, numbers

@@ -93,9 +93,13 @@ class Policy:
 
     def _reward(self, model: HeadReader, written: Sequence[Written]) -> list[float]:
         """Ask the reward model; an answer that was cut off is worth no more than the worst that was not."""
-        rewards = model.rewards(
-            [it.question for it in written], [it.text for it in written], [it.finished for it in written]
-        )
+
+        def rate(mine: Sequence[Written]) -> list[float]:
+            if not mine:
+                return []
+            return model.rewards([it.question for it in mine], [it.text for it in mine], [it.finished for it in mine])
+
+        rewards = self.setting.workers.each(written, rate)
         assert self.setting.grader is not None
         whole = [reward for reward, it in zip(rewards, written, strict=True) if it.finished]
         if self.setting.grader.cut_off or not whole:

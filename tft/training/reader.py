@@ -47,6 +47,11 @@ class Reader(Learner):
         merge_while_training(model.body)
         model.train()
 
+    def checkpoint_activations(self) -> None:
+        """Compute activations of the body again in the backward pass, where that goes through it at all."""
+        if any(weight.requires_grad for weight in self._base.parameters()):
+            super().checkpoint_activations()
+
     def predict(self, rows: Sequence[Row]) -> Any:
         """Read rows, and say what comes out of each: :class:`Readings`."""
         batch = collate(rows, self.tokenizer.pad_token_id, self.device)

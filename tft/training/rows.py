@@ -55,7 +55,11 @@ def encode(lessons: Sequence[Lesson], tokenizer: PreTrainedTokenizerBase) -> lis
             that are never asked for, ends it with no token of its own, or cannot write a conversation.
     """
     end = end_of_answer(tokenizer)
-    return [_row(example, lesson.item.skill, tokenizer, end) for lesson in lessons for example in lesson.examples]
+    return [
+        _row(it, lesson.item.skill, tokenizer, end, whole=it.messages[-1].content not in lesson.cut_off)
+        for lesson in lessons
+        for it in lesson.examples
+    ]
 
 
 def encode_answers(lessons: Sequence[Lesson], tokenizer: PreTrainedTokenizerBase) -> list[Row]:

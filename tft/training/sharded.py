@@ -44,6 +44,7 @@ class ShardedLearner(Learner):
         self, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, workers: Workers
     ) -> None:
         super().__init__(model, tokenizer)
+        self._first = workers.rank == 0
         mesh = init_device_mesh(self.device.type, (workers.count,))
         layers = [it for it in self._base.modules() if isinstance(it, GradientCheckpointingLayer)]
         if not layers:
@@ -107,15 +108,21 @@ class ShardedLearner(Learner):
             _put(learned, self.weights)
 
     def whole(self) -> dict[str, torch.Tensor]:
-        """Gather everything that is saved of the model, in the memory of the processor; all workers have to ask."""
+        """Gather everything that is saved of the model, in the memory of the processor; all workers have to ask.
+
+        The first of them gets it.
+        """
         places = dict(self.model.named_parameters(remove_duplicate=False))
         gathered: dict[torch.Tensor, torch.Tensor] = {}
         found = {}
         for name, saved in self.model.state_dict().items():
             weight = places.get(name, saved)
             if weight not in gathered:
-                gathered[weight] = whole(weight)
-            found[name] = gathered[weight]
+                # Held by one of them alone: memory of a machine is shared by all.
+                complete = whole(weight)
+                gathered[weight] = complete if self._first else complete[:0]
+            if self._first:
+                found[name] = gathered[weight]
         return found
 
 

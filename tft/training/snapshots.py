@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from tft.records import Usage, digest, digest_file, dump
 from tft.records import load as load_record
 from tft.student.shortage import AtOnce
-from tft.training.gradients import gathered, placed
+from tft.training.gradients import is_sharded, placed, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +48,10 @@ def _place(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.snapshot")
 
 
+def _beside(place: Path, word: str) -> Path:
+    return place.with_name(f"{place.name}.{word}")
+
+
 def _name(request: Any) -> str:
     """Name what is trained on what: the same request, wherever its files lie."""
     known = [request.student.base, request.student.digest, request.student.adapter.identity(),
@@ -58,17 +64,33 @@ def _name(request: Any) -> str:
 
 
 def snapshot(
-    folder: Path, request: Any, weights: Sequence[torch.nn.Parameter], optimizers: Optimizers,
+    folder: Path, request: Any, weights: Sequence[torch.Tensor], optimizers: Optimizers,
     progress: Progress, setting: Setting,
 ) -> None:  # fmt: skip
-    """Write down where a stage is, all or nothing; all workers take part, and the first of them writes."""
+    """Write down where a stage is, all or nothing; all workers take part, and the first of them writes.
+
+    What cannot be written, because there is no room for instance, is told and does without: training is worth more.
+    """
     tensors: dict[str, torch.Tensor] = {}
     for rank, chance in enumerate(setting.workers.gather(_chance())):
         tensors |= {f"{name} {rank}": state for name, state in chance.items()}
     kept, numbers = optimizers.state()
-    tensors |= {f"{number}": gathered(weight.detach()) for number, weight in enumerate(weights)}
-    tensors |= {f"{_KEPT}{name}": it for name, it in kept.items()}
-    setting.workers.first(lambda: _write(_place(folder), tensors, numbers, request, progress, setting))
+    lying = {f"{number}": weight.detach() for number, weight in enumerate(weights)}
+    for name, tensor in (lying | {f"{_KEPT}{name}": it for name, it in kept.items()}).items():
+        # One after the other, and none stays on a GPU: all of them may be more than one holds.
+        found = whole(tensor) if is_sharded(tensor) else tensor
+        if setting.workers.rank == 0:
+            tensors[name] = found
+
+    def write() -> None:
+        try:
+            _write(_place(folder), tensors, numbers, request, progress, setting)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(_beside(_place(folder), "new"), ignore_errors=True)
+            told = f"how far {request.student.id} has come in this cycle cannot be written down, and would be lost"
+            warnings.warn(f"{told} if it were interrupted: {error}", stacklevel=2)
+
+    setting.workers.first(write)
 
 
 def _chance() -> dict[str, torch.Tensor]:
@@ -82,7 +104,7 @@ def _write(
     place: Path, tensors: dict[str, torch.Tensor], numbers: dict[str, Any], request: Any, progress: Progress,
     setting: Setting,
 ) -> None:  # fmt: skip
-    aside = place.with_name(f"{place.name}.new")
+    aside, before = _beside(place, "new"), _beside(place, "old")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     # From where they lie, so that memory need not hold them twice.
@@ -94,8 +116,11 @@ def _write(
         "asked": dict(setting.asked), "used": [dump(it) for it in setting.used],
     }  # fmt: skip
     (aside / "state.json").write_text(json.dumps(told), encoding="utf-8")
-    shutil.rmtree(place, ignore_errors=True)
+    if place.exists():
+        shutil.rmtree(before, ignore_errors=True)
+        place.rename(before)
     aside.rename(place)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _apart(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -110,18 +135,15 @@ def _apart(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def restore(
-    folder: Path, request: Any, weights: Sequence[torch.nn.Parameter], optimizers: Optimizers,
+    folder: Path, request: Any, weights: Sequence[torch.Tensor], optimizers: Optimizers,
     progress: Progress, setting: Setting,
 ) -> bool:  # fmt: skip
     """Go back to where a stage was; say whether there was anything to go back to."""
-    place = _place(folder)
-    try:
-        told = json.loads((place / "state.json").read_text(encoding="utf-8"))
-        whole = told["request"] == _name(request) and told["sha256"] == digest_file(place / "state.safetensors")
-    except (OSError, ValueError, KeyError, TypeError):
+    # A stage that was stopped while it changed them has only the one before.
+    found = next(filter(None, (_read(it, request) for it in (_place(folder), _beside(_place(folder), "old")))), None)
+    if found is None:
         return False
-    if not whole:
-        return False
+    place, told = found
     tensors = load_file(place / "state.safetensors")
     with torch.no_grad():
         for number, weight in enumerate(weights):
@@ -142,6 +164,17 @@ def restore(
     return True
 
 
+def _read(place: Path, request: Any) -> tuple[Path, dict[str, Any]] | None:
+    """Read what a snapshot tells of itself; None where there is none, or it is damaged or of another request."""
+    try:
+        told = json.loads((place / "state.json").read_text(encoding="utf-8"))
+        fits = told["request"] == _name(request) and told["sha256"] == digest_file(place / "state.safetensors")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return (place, told) if fits else None
+
+
 def forget(folder: Path) -> None:
     """Remove what is no longer needed."""
-    shutil.rmtree(_place(folder), ignore_errors=True)
+    for place in (_place(folder), _beside(_place(folder), "old"), _beside(_place(folder), "new")):
+        shutil.rmtree(place, ignore_errors=True)

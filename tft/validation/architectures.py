@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tft.config.adapters import LoraAdapter
 from tft.errors import Problem
-from tft.fitting import read_build, read_dropout, refuse_student, refuse_switches, refuse_tutor
+from tft.fitting import read_build, read_dropout, refuse_shards, refuse_student, refuse_switches, refuse_tutor
 from tft.library import is_file
 from tft.validation.content import engine_of
 
@@ -29,6 +29,8 @@ def check_architectures(draft: Draft, content: Content, uses: Sequence[Use], pro
         key = f"students.{place}"
         if f"{key}.model" in builds:
             found += refuse_student(builds[f"{key}.model"], student.adapter, key, student.model)
+            if draft.config.training.parallel == "fsdp":
+                found += refuse_shards(builds[f"{key}.model"], key, student.model)
             # Of a model on the hub, the cache may hold the config alone.
             if is_file(Path(folders[f"{key}.model"]) / "tokenizer_config.json"):
                 found += refuse_switches(student, folders[f"{key}.model"], key)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from tests.learning import move
 from tft.config.adapters import BottleneckAdapter, FullAdapter, LoraAdapter, PeftAdapter, PrefixAdapter, PromptAdapter
@@ -156,3 +156,18 @@ def test_only_float32_weights_take_an_addition_up(adapter: Any, model: PreTraine
     kept = [weight for name, weight in settled.named_parameters() if "lora_" not in name and "ia3_" not in name]
     assert prefix is None and torch.equal(logits(settled), said)
     assert all(torch.equal(one, other) for one, other in zip(kept, before, strict=True))
+
+
+@pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
+def test_what_one_end_of_the_model_learned_is_not_merged_into_the_other(
+    target: str, model: PreTrainedModel, tmp_path: Path
+) -> None:
+    assert model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    adapted = put_on(model, LoraAdapter(r=4, targets=("q_proj", target)), 1)
+    move(adapted, 0.1)
+    before = logits(adapted)
+    merged, _ = settle(adapted)
+    assert torch.allclose(logits(merged), before, atol=1e-4)
+    merged.save_pretrained(tmp_path)
+    again = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert torch.allclose(logits(again), before, atol=1e-4)

@@ -140,6 +140,9 @@ def test_a_row_ends_with_the_token_that_ends_the_answer(chatty: PreTrainedTokeni
     assert chatty.decode(learned[-1].tokens[: learned[-1].start]) == "Q7+5</s>\nA#11</s>\nQ7+5</s>\nA"
     (cut, _), _ = encode_verdicts(replace(pair, cut_off=(pair.answer,)), chatty)
     assert chatty.decode(cut.tokens[cut.start :]) == pair.answer
+    shown = (Example.of(pair.item.question, pair.answer),)
+    (again,) = encode([replace(pair, kind="replay", examples=shown, cut_off=(pair.answer,))], chatty)
+    assert again.tokens == cut.tokens
 
 
 def test_a_template_that_ends_no_answer_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:

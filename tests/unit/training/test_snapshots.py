@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
@@ -234,6 +235,33 @@ def test_a_snapshot_that_was_half_written_is_no_snapshot(interrupted: tuple[Trai
     (aside / "state.safetensors").write_bytes(b"half")
     train(request)
     assert watch.taken == 1
+
+
+def test_a_stage_that_was_stopped_between_two_snapshots_has_the_one_before(
+    interrupted: tuple[TrainRequest, Interruption],
+) -> None:
+    request, watch = interrupted
+    place(request).rename(place(request).with_name(f"{place(request).name}.old"))
+    train(request)
+    assert watch.taken == 1
+    assert not list(Path(request.folder_path).parent.glob(".*snapshot*"))
+
+
+def test_where_no_snapshot_can_be_written_training_goes_on(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    whole = train(make(tmp_path / "whole")).digest
+    monkeypatch.setattr(loop, "_SNAPSHOT_EVERY", -1.0)
+    monkeypatch.setattr(snapshots, "save_file", full)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert train(make(tmp_path / "full")).digest == whole
+    told = [str(it.message) for it in said if "cannot be written down" in str(it.message)]
+    assert told and "ada has come" in told[0] and "No space left" in told[0]
+    assert sorted(it.name for it in tmp_path.iterdir() if "snapshot" in it.name) == []
 
 
 def test_chance_is_where_it_was(interrupted: tuple[TrainRequest, Interruption]) -> None:
