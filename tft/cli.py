@@ -73,11 +73,12 @@ def run(
         click.echo(f"warning: {warning}", err=True)
     door = context.find_root().command
     assert isinstance(door, Door)
-    door.logs, door.resumable = Path(checked.resolved["run_directory"]) / "logs", True
     with make_watch(as_json, sys.stderr) as watch:
-        from tft.running import run_campaign  # torch and Ray take seconds, and the watch is on already
+        from tft.running import choose_folder, run_campaign  # torch and Ray take seconds, and the watch is on already
 
-        folder = run_campaign(path, overrides, out, fork, watch)
+        folder = choose_folder(path, overrides, out, fork)
+        door.logs, door.resumable = folder / "logs", True
+        run_campaign(path, overrides, folder, watch)
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     _print_report(report, folder, as_json=as_json)
 
@@ -363,8 +364,14 @@ def list_content(as_json: bool) -> None:
 
 
 @main.command()
-def schema() -> None:
+@click.option("--markdown", is_flag=True, help="A page for people instead, with the settings of all cards as well.")
+def schema(markdown: bool) -> None:
     """Print the JSON schema of a campaign's config, for editors that complete it."""
+    if markdown:
+        from tft.config.reference import write_reference
+
+        click.echo(write_reference(), nl=False)
+        return
     from tft.config import CampaignConfig
 
     _print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **CampaignConfig.model_json_schema()})

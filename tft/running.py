@@ -21,6 +21,7 @@ import yaml
 from tft import __version__
 from tft.cluster import open_executor
 from tft.config import CampaignConfig
+from tft.config.campaign import InlineCluster
 from tft.config.reading import parse_config, read_yaml, set_value
 from tft.earlier import KEY, fill_students
 from tft.errors import PrerequisiteError, Problem, TFTError, UserError
@@ -70,27 +71,45 @@ class Clock:
             self._ledger.set_fact("seconds", self.earlier + time.monotonic() - self._start)
 
 
-def run_campaign(path: Path, overrides: Sequence[str], out: Path | None, fork: bool, watch: Watch) -> Path:
-    """Run a campaign, or continue it.
+def choose_folder(path: Path, overrides: Sequence[str], out: Path | None, fork: bool) -> Path:
+    """Say where a campaign runs.
 
     Args:
         path: its config file.
         overrides: ``a.b=c`` settings.
         out: the run directory; None means ``runs/<campaign>`` under the current folder.
-        fork: begin anew beside a run directory that belongs to another config.
-        watch: is told what passes.
+        fork: go beside it: to the first folder that is free, or that was begun with this very config before, so that
+            the same command continues a fork, too.
 
-    Returns:
-        The run directory.
+    Raises:
+        UserError: if the config is wrong, or has too many forks.
+        PrerequisiteError: if a model of a fork cannot be reached.
+    """
+    config = read_campaign(path, overrides)
+    folder = (out or Path("runs") / config.campaign).resolve()
+    if not fork:
+        return folder
+    identity = _as_kept(prepare(config, Library(path.resolve().parent), folder))
+    for number in range(2, 1000):
+        beside = folder.with_name(f"{folder.name}-{number}")
+        if not beside.exists() or _begun_with(beside) == identity:
+            return beside
+    raise UserError(Problem("has too many forks", value=str(folder), remedy="name one with --out"))
+
+
+def run_campaign(path: Path, overrides: Sequence[str], folder: Path, watch: Watch) -> None:
+    """Run a campaign, or continue it.
+
+    Args:
+        path: its config file.
+        overrides: ``a.b=c`` settings.
+        folder: the run directory, as :func:`choose_folder` gives it.
+        watch: is told what passes.
 
     Raises:
         TFTError: as its classes say; what was done is kept.
     """
-    config = read_campaign(path, overrides)
-    folder = (out or Path("runs") / config.campaign).resolve()
-    if fork:
-        folder = _free_folder(folder)
-    prepared = prepare(config, Library(path.resolve().parent), folder)
+    prepared = prepare(read_campaign(path, overrides), Library(path.resolve().parent), folder)
     _refuse_other_config(prepared)
     folder.mkdir(parents=True, exist_ok=True)
     with hold(folder):
@@ -106,7 +125,6 @@ def run_campaign(path: Path, overrides: Sequence[str], out: Path | None, fork: b
             raise _first_own(group) from group
         finally:
             ledger.close()
-    return folder
 
 
 def read_campaign(path: Path, overrides: Sequence[str] = ()) -> CampaignConfig:
@@ -123,15 +141,20 @@ def read_campaign(path: Path, overrides: Sequence[str] = ()) -> CampaignConfig:
 
 
 async def _go_round(prepared: Prepared, ledger: Ledger, clock: Clock) -> None:
-    executor = open_executor(prepared.config, prepared.tutor.engine)
     config = prepared.config
     values = config.model_dump(mode="json")
+    limits = {"cycles": values["tuition"]["cycles"], "budget": values["budget"]}
+    finished = ledger.fact("finished") == limits
+    # Where everything stands in the ledger, no cluster is needed to read it, and no tutor.
+    executor = open_executor(config.model_copy(update={"cluster": InlineCluster()}) if finished else config,
+                             prepared.tutor.engine)  # fmt: skip
     trackers = Trackers(config.tracking, config.campaign, prepared.folder, _name_run(ledger), values)
     # Torch comes with it, which takes seconds; the workers start meanwhile.
     from tft.campaign import Campaign
 
     try:
-        await _check_tutor(prepared, executor, clock)
+        if not finished:
+            await _check_tutor(prepared, executor, clock)
         steps = Steps(ledger, executor, clock, trackers)
         campaign = Campaign(prepared, steps, clock.earlier)
         await campaign.run()
@@ -144,6 +167,7 @@ async def _go_round(prepared: Prepared, ledger: Ledger, clock: Clock) -> None:
         ledger.set_fact("limit", campaign.limit or None)
         waited = float(ledger.fact("orchestrate") or 0.0) + steps.waited
         ledger.set_fact("orchestrate", waited)
+        ledger.set_fact("finished", limits)
     finally:
         trackers.close()
         await executor.close()
@@ -263,15 +287,26 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
+def _begun_with(folder: Path) -> Any:
+    """Give the identity of the campaign that a folder was begun with; None where none was."""
+    if not (folder / "ledger.sqlite").is_file():
+        return None
+    ledger = Ledger(folder)
+    try:
+        return ledger.fact("identity")
+    finally:
+        ledger.close()
+
+
+def _as_kept(prepared: Prepared) -> Any:
+    """Give the identity of a campaign in the form in which a ledger gives it back."""
+    return json.loads(json.dumps(prepared.identity()))
+
+
 def _refuse_other_config(prepared: Prepared) -> None:
-    if not (prepared.folder / "ledger.sqlite").is_file():
-        return
-    ledger = Ledger(prepared.folder)
-    before = ledger.fact("identity")
-    ledger.close()
+    before, now = _begun_with(prepared.folder), _as_kept(prepared)
     if before is None:
         return
-    now = json.loads(json.dumps(prepared.identity()))
     remedy = "run with --fork to begin anew beside it, with --out to go elsewhere, or take the change back"
     problems = []
     for key, old, new in _differences(before, now):
@@ -298,14 +333,6 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any,
             yield from _differences(left, right, f"{path}.{place}")
     elif old != new:
         yield path, old, new
-
-
-def _free_folder(folder: Path) -> Path:
-    for number in range(2, 1000):
-        candidate = folder.with_name(f"{folder.name}-{number}")
-        if not candidate.exists():
-            return candidate
-    raise UserError(Problem("has too many forks", value=str(folder), remedy="name one with --out"))
 
 
 def _first_own(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -64,6 +64,11 @@ def test_a_finished_run_does_nothing_again(inline_run: Run) -> None:
     assert again.report["seconds"] == report["seconds"]
 
 
+def test_a_finished_run_needs_no_cluster(inline_run: Run) -> None:
+    again = run(inline_run.folder, inline_run.folder.parent / "cache", "cluster={type: ray, address: '127.0.0.1:1'}")
+    assert comparable(again.report) == comparable(inline_run.report)
+
+
 def test_time_that_is_over_undoes_nothing(inline_run: Run, tmp_path: Path) -> None:
     shutil.copytree(inline_run.folder, tmp_path / "run")
     late = run(tmp_path / "run", inline_run.folder.parent / "cache", "cluster=inline", "budget.hours=0.0001")

@@ -35,7 +35,7 @@ Spoil = Callable[[Campaign, list[Lesson]], list[Lesson]]
 
 def go(folder: Path, cache: Path, cycles: int) -> Run:
     overrides = (f"cache={cache}", *SETTINGS, f"tuition.cycles={cycles}")
-    run_campaign(SMOKE, overrides, folder, False, make_watch(True, sys.stderr))
+    run_campaign(SMOKE, overrides, folder, make_watch(True, sys.stderr))
     return Run(folder)
 
 
@@ -121,7 +121,7 @@ def test_an_adapter_that_does_not_fit_is_found_before_anybody_is_asked(tmp_path:
         "{id: blaise, model: abacus/novice-b, adapter: {type: lora, targets: [nothing]}}]"
     )
     with pytest.raises(UserError, match=r"students\.1\.adapter: PEFT refuses this adapter"):
-        run_campaign(SMOKE, ("cluster=inline", roster), tmp_path / "run", False, make_watch(True, sys.stderr))
+        run_campaign(SMOKE, ("cluster=inline", roster), tmp_path / "run", make_watch(True, sys.stderr))
     ledger = Ledger(tmp_path / "run")
     stages = ("open", "examine", "teach", "train")
     assert [len(list(ledger.steps(stage))) for stage in stages] == [1, 0, 0, 0]

@@ -37,14 +37,14 @@ def test_an_empty_plan_is_mastery_only_where_all_is_mastered(
         return replace(plan(self, pupil, cycle), tuition=(), waiting={}, mastered=mastered)
 
     monkeypatch.setattr(Campaign, "_plan", plan_nothing)
-    run_campaign(SMOKE, (f"cache={tmp_path}", *SETTINGS), tmp_path / "run", False, make_watch(True, sys.stderr))
+    run_campaign(SMOKE, (f"cache={tmp_path}", *SETTINGS), tmp_path / "run", make_watch(True, sys.stderr))
     assert Run(tmp_path / "run").report["students"][0]["stopped_because"] == reason
 
 
 def test_what_is_longer_than_a_student_may_answer_is_not_taught(tmp_path: Path) -> None:
     settings = (*SETTINGS, "skills=[add_2]", "exams={probe: 8, check: 8, final: 8, max_tokens: 12}",
                 "tuition={cycles: 1, lessons: 64, methods: demonstration}", f"cache={tmp_path}")  # fmt: skip
-    run_campaign(SMOKE, settings, tmp_path / "run", False, make_watch(True, sys.stderr))
+    run_campaign(SMOKE, settings, tmp_path / "run", make_watch(True, sys.stderr))
     report = Run(tmp_path / "run").report
     assert report["students"][0]["stopped_because"] == "no_lessons"
     assert report["curation"]["rejected"]["too_long"] == 64

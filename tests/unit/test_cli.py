@@ -17,6 +17,7 @@ from tft import __version__, running
 from tft.cli import main
 from tft.errors import BudgetError, PrerequisiteError, Problem, StageError, UserError
 from tft.ledger import Ledger
+from tft.library import Library
 
 SOUND = ("--set", "tutor.model=abacus/novice-a")
 """Settings with which the shipped configs need no tutor of their own."""
@@ -153,7 +154,7 @@ def test_validate_lists_errors_in_the_form_of_the_design() -> None:
 
 
 def failing(error: BaseException) -> Any:
-    def run_campaign(*_: object) -> Path:
+    def run_campaign(*_: object) -> None:
         raise error
 
     return run_campaign
@@ -202,25 +203,38 @@ def test_run_validates_first_and_prints_every_problem(monkeypatch: pytest.Monkey
 
 
 def test_run_prints_data_on_stdout_and_progress_on_stderr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run_campaign(_path: Path, _overrides: object, out: Path, fork: bool, watch: Any) -> Path:
-        assert (out, fork) == (Path("out"), True)
+    def run_campaign(_path: Path, _overrides: object, folder: Path, watch: Any) -> None:
         watch.ended("probe", "ada", 1, 2.0, "3 of 4 right")
-        out.mkdir()
-        (out / "report.json").write_text(json.dumps({"schema": 1, "campaign": "smoke", "students": []}))
-        (out / "report.html").write_text("")
-        return out
+        folder.mkdir(exist_ok=True)
+        (folder / "report.json").write_text(json.dumps({"schema": 1, "campaign": "smoke", "students": []}))
+        (folder / "report.html").write_text("")
 
     monkeypatch.setattr(running, "run_campaign", run_campaign)
-    found = tft("run", "smoke", *SOUND, "--out", "out", "--fork")
+    found = tft("run", "smoke", *SOUND, "--out", "out")
     assert found.exit_code == 0, found.output
-    assert "report card: out/report.html" in found.stdout
+    assert f"report card: {tmp_path}/out/report.html" in found.stdout
     assert "3 of 4 right" in found.stderr
-    for path in (tmp_path / "out").iterdir():
-        path.unlink()
-    (tmp_path / "out").rmdir()
-    as_json = tft("run", "smoke", *SOUND, "--out", "out", "--fork", "--json")
+    as_json = tft("run", "smoke", *SOUND, "--out", "out", "--json")
     assert json.loads(as_json.stdout)["campaign"] == "smoke"
     assert json.loads(as_json.stderr)["note"] == "3 of 4 right"
+
+
+def test_a_fork_goes_beside_and_the_same_command_continues_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_campaign(path: Path, overrides: tuple[str, ...], folder: Path, _watch: Any) -> None:
+        begun.append(folder.name)
+        ledger = Ledger(folder)
+        prepared = running.prepare(running.read_campaign(path, overrides), Library(path.parent), folder)
+        ledger.set_fact("identity", prepared.identity())
+        ledger.close()
+        raise KeyboardInterrupt
+
+    begun: list[str] = []
+    monkeypatch.setattr(running, "run_campaign", run_campaign)
+    (tmp_path / "runs" / "smoke-3").mkdir(parents=True)
+    for seed in ("1", "2", "2", "3", "2", "3"):
+        found = tft("run", "smoke", *SOUND, "--set", f"seed={seed}", *([] if seed == "1" else ["--fork"]))
+        assert "the same command continues it" in found.stderr
+    assert begun == ["smoke", "smoke-2", "smoke-2", "smoke-4", "smoke-2", "smoke-4"]
 
 
 def test_report_finds_a_run_below_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

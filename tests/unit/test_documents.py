@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.documents import ROOT, documents, fill
+from tft.config.reference import write_reference
 from tft.library import shipped
 from tft.validation import validate
 
@@ -19,6 +20,11 @@ CONFIGS = sorted([*(shipped() / "configs").glob("*.yaml"), *(ROOT / "docs" / "ex
 def test_a_document_quotes_results_as_they_are(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert fill(text) == text, "run: python -m benchmarks docs"
+
+
+def test_the_page_of_settings_is_that_of_this_version() -> None:
+    path = ROOT / "docs" / "settings.md"
+    assert path.read_text(encoding="utf-8") == write_reference(), "run: tft schema --markdown > docs/settings.md"
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))

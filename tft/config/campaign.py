@@ -270,7 +270,8 @@ class TuitionConfig(Frozen):
     """Share of the lessons of earlier cycles that are read again in each cycle; 0 turns this off."""
     second_opinion: Annotated[int, Field(ge=0)] = 16
     """Answers a skill and cycle of practice that the grader came to pass, at most, of which the tutor's judge says
-    whether they are better than those of before; 0 turns this off. A tutor without that role is not asked."""
+    whether they are better than those of before; 0 turns this off. A tutor without that role is not asked, nor where
+    a reward model takes the place of the grader."""
     max_drop: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Most that a skill may fall on the check before a checkpoint is refused."""
     patience: Annotated[int, Field(ge=1)] = 2

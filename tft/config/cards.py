@@ -188,7 +188,7 @@ class SkillCard(Frozen):
     title: str
     """What it is, in a few words."""
     needs: tuple[str, ...] = ()
-    """Skills that must be mastered before this one is taught."""
+    """Skills that must be ``ready`` (``tuition.ready``) before this one is taught."""
     role: Literal["taught", "retention", "stretch"] = "taught"
     """``taught``; ``retention``: known before and to be kept, never taught; ``stretch``: never taught, only
     examined, to show where learning ends."""

@@ -18,11 +18,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 __all__ = ["closest", "diagnose", "parse_config", "read_config", "read_yaml", "set_value"]
 
-_SHORT_FORMS = {
-    "tutor": "use", "adapter": "type", "cluster": "type", "engine": "type", "grader": "type", "task": "type",
-    "body": "type",
-}  # fmt: skip
-"""Keys whose value may be written as a mere name, and the key which that name stands for."""
+_SHORT_FORMS = {"tutor": "use", "examiner": "model", "judge": "model", "material": "path"}
+"""Keys whose value may be written as a mere name, and the key which that name stands for; for all others ``type``."""
 
 
 def read_config(model: type[Model], path: Path, overrides: Sequence[str] = ()) -> Model:
@@ -93,8 +90,8 @@ def set_value(values: dict[str, Any], override: str) -> None:
         raise UserError(Problem("is not of the form key=value", key="--set", value=override, remedy=remedy))
     *parents, last = key.strip().split(".")
     place: Any = values
-    for name in parents:
-        place = place[int(name)] if _is_index(name, place) else _child(place, name, override)
+    for depth, name in enumerate(parents):
+        place = _child(place, name, parents[:depth], override)
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
@@ -112,15 +109,25 @@ def _is_index(name: str, place: Any) -> bool:
     return isinstance(place, list) and name.isdecimal() and int(name) < len(place)
 
 
-def _child(place: Any, name: str, override: str) -> Any:
-    if not isinstance(place, dict):
+def _child(place: Any, name: str, above: Sequence[str], override: str) -> Any:
+    """Go one key down, and make room there: what was written as a mere name may get settings."""
+    indexed = _is_index(name, place)
+    if not (indexed or isinstance(place, dict)):
         raise UserError(_leads_nowhere(override))
-    found = place.get(name)
-    if isinstance(found, str) and name in _SHORT_FORMS:
-        place[name] = {_SHORT_FORMS[name]: found}
+    key: Any = int(name) if indexed else name
+    found = place[key] if indexed else place.get(name)
+    if isinstance(found, str):
+        place[key] = {_stands_for(above[-1] if indexed else name, above): found}
     elif not isinstance(found, dict | list):
-        place[name] = {}
-    return place[name]
+        place[key] = {}
+    return place[key]
+
+
+def _stands_for(name: str, above: Sequence[str]) -> str:
+    """Say which key a mere name stands for: the reward of an objective is a model, the objective ``reward`` a type."""
+    if name == "reward" and above[-1:] != ["objectives"]:
+        return "model"
+    return _SHORT_FORMS.get(name, "type")
 
 
 def _leads_nowhere(override: str) -> Problem:

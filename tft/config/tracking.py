@@ -55,5 +55,4 @@ Tracking = Annotated[
     TensorBoardTracking | WandbTracking | MLflowTracking | TrackioTracking, Field(discriminator="type")
 ]
 TrackingUse = Annotated[Tracking, BeforeValidator(name_to_type, json_schema_input_type=Tracking | str)]
-PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
-"""The package a tracker needs, by its type; the extra that brings it is called after the type."""
+"""One of them, or its type alone; the package it needs, and the extra that brings it, are called after the type."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -119,11 +120,22 @@ def test_diagnosis_goes_on_with_defaults_in_place_of_mistakes() -> None:
     ("tutor.model=path:x", ("tutor",), {"use": "abacus", "model": "path:x"}),
     ("students.1.model=n", ("students", 1, "model"), "n"),
     ("skills=[a, b]", ("skills",), ["a", "b"]),
+    ("training.optimizer.betas=[0, 0]", ("training", "optimizer"), {"type": "muon", "betas": [0, 0]}),
+    ("training.objectives.reward.margin=1", ("training", "objectives", "reward"), {"type": "reward", "margin": 1}),
+    ("training.objectives.practice.reward.scale=2", ("training", "objectives", "practice", "reward"),
+     {"model": "path:r", "scale": 2}),
+    ("exams.examiner.repairs=0", ("exams", "examiner"), {"model": "m", "repairs": 0}),
+    ("material.0.share=1", ("material", 0), {"path": "rows.csv", "share": 1}),
+    ("tracking.0.mode=offline", ("tracking", 0), {"type": "wandb", "mode": "offline"}),
     ("cluster.type=inline", ("cluster", "type"), "inline"),
     ("budget.hours=null", ("budget", "hours"), None),
 ])  # fmt: skip
 def test_overrides_set_one_value(override: str, key: tuple[Any, ...], value: object) -> None:
-    place: Any = {**SOUND, "students": [dict(student) for student in SOUND["students"]]}
+    objectives = {"reward": "reward", "practice": {"type": "ppo", "reward": "path:r"}}
+    place: Any = deepcopy(SOUND) | {
+        "training": {"optimizer": "muon", "objectives": objectives}, "exams": {"examiner": "m"},
+        "material": ["rows.csv"], "tracking": ["wandb"],
+    }  # fmt: skip
     set_value(place, override)
     for part in key:
         place = place[part]
