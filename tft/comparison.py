@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MEAN = "mean of taught skills"
-_NOT_COMPARED = ("campaign", "cache", "cluster", "continue_from")
+_NOT_COMPARED = ("campaign", "cache", "cluster", "continue_from", "tracking", "tutor.price",
+                 "training.checkpoint_activations")  # fmt: skip
 """Keys of a config that change no result, or only name the run."""
 
 
@@ -177,7 +178,7 @@ def _differences(runs: Sequence[_Run]) -> Iterable[dict[str, Any]]:
     configs = [dict(flatten(_by_student(run.report["config"]))) for run in runs]
     for key in dict.fromkeys(key for config in configs for key in config):
         values = [config.get(key) for config in configs]
-        if len(set(values)) > 1 and key.partition(".")[0] not in _NOT_COMPARED:
+        if len(set(values)) > 1 and not any(f"{key}.".startswith(f"{it}.") for it in _NOT_COMPARED):
             yield {"key": key, "values": values}
 
 

@@ -13,7 +13,7 @@ Bad output of a model is not an error: it is a record with a reason (see ``recor
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,6 @@ class UserError(TFTError):
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)
-
-    def as_records(self) -> list[dict[str, str | None]]:
-        """List the problems as plain dictionaries."""
-        return [asdict(problem) for problem in self.problems]
 
 
 class PrerequisiteError(TFTError):

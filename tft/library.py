@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tft.ports import ItemSource
 
 Kind = Literal["tutors", "curricula", "evals", "configs"]
+_BESIDE_WEIGHTS = ("*.json", "*.jinja", "*.model", "vocab.txt", "merges.txt")
+"""Files of a model that are fetched with its weights, and decide with them what it answers."""
 _FILES: dict[Kind, str] = {
     "tutors": "{name}/tutor.yaml",
     "curricula": "{name}/curriculum.yaml",
@@ -297,10 +299,8 @@ def fingerprint_model(address: str) -> str:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise PrerequisiteError(f"{folder} holds no *.safetensors; save the model with save_pretrained")
-    hashed = {path.name: digest_file(path) for path in [*weights, *sorted(folder.glob("*.json"))]}
-    template = folder / "chat_template.jinja"
-    if template.is_file():
-        hashed[template.name] = digest_file(template)
+    others = sorted(path for pattern in _BESIDE_WEIGHTS for path in folder.glob(pattern))
+    hashed = {path.name: digest_file(path) for path in [*weights, *others]}
     # What the recipe wrote down beside the weights does not change an answer.
     hashed.pop("training.json", None)
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:24]
@@ -318,9 +318,7 @@ def fetch_weights(model: Model, key: str) -> tuple[str, str]:
 
     name, revision = split_revision(model.address)
     try:
-        folder = snapshot_download(
-            name, revision=revision, allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model"]
-        )
+        folder = snapshot_download(name, revision=revision, allow_patterns=["*.safetensors", *_BESIDE_WEIGHTS])
     except Exception as error:  # the hub fails in many ways, and all of them mean: not there
         raise PrerequisiteError(
             f"{key}: {model.name} is not in the library, is no path, and could not be fetched from the hub "

@@ -44,7 +44,7 @@ class Pupil:
     stock: dict[tuple[str, str, str], int] = field(default_factory=dict)
     """How far it has read the material, by file, skill and kind of lesson."""
     notebook: dict[str, list[Lesson]] = field(default_factory=dict)
-    """The lessons it was trained on, by skill; one a question."""
+    """The lessons it was trained on, by skill, without what it only read again."""
     stop: StopReason | None = None
 
     @property

@@ -92,7 +92,8 @@ class Sitting:
     """One student's answers to one set of items, in the order of the items."""
 
     exam: str
-    """``probe``, ``check``, ``watched``, ``trained``, ``final`` or the name of a whole exam."""
+    """``probe``, ``check``, ``watched``, ``trained``, ``final``, ``self-correction``, ``practice`` with a skill, or the
+    name of a whole exam."""
     answers: tuple[Answered, ...]
     sat: bool = True
     reason: str | None = None
@@ -124,7 +125,8 @@ class Lineage:
     """Where a lesson comes from, so that every training row can be traced."""
 
     source: str
-    """The tutor's id, ``student`` for rehearsal of what a student could already do, or the name of a file."""
+    """The tutor's id, ``student`` for what it wrote itself, ``curriculum`` where only the question is given, or the
+    name of a file."""
     model: str
     """Fingerprint of the weights that wrote it; empty where nobody here knows."""
     prompts: dict[str, str] = field(default_factory=dict)
@@ -213,7 +215,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """What the tutor made of one request for lessons."""
+    """What became of one request for lessons: to the tutor, to a student, or to a file."""
 
     lessons: tuple[Lesson, ...]
     rejections: tuple[Rejection, ...]
@@ -249,7 +251,7 @@ class Mastery:
     probability: float | None = None
     """That the threshold of mastery is reached; None where only an exam was counted."""
     undecided: tuple[float, ...] = ()
-    """Thresholds of the planner that the evidence does not part from it yet."""
+    """Thresholds of the planner on which the evidence does not decide yet."""
 
 
 @dataclass(frozen=True, slots=True)

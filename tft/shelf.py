@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tft.steps import Steps
 
 _EXHAUSTED = 0.15
-"""Share of lessons in a batch below which a skill is asked out: what is new then costs several times its price."""
+"""Share of lessons in a batch below which a skill is exhausted: what is new then costs several times its price."""
 _REPEATS = 0.75
 """Share of lessons in a batch below which the tutor repeats itself, and the curriculum draws the questions instead."""
 

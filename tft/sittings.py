@@ -60,12 +60,18 @@ class Sittings:
     async def sit_finals(self, pupil: Pupil, cycle: int) -> None:
         """Let a student sit the final and the whole exams: before the first cycle, and when its last is over."""
         final = await self.sit(pupil, pupil.ref, "final", cycle, self._prepared.splits.items["final"])
-        if cycle and any(lesson.kind == "critique" for page in pupil.notebook.values() for lesson in page):
+        if cycle and self._was_criticised(pupil):
             await self._correct(pupil, cycle, final)
         for _, suite in self._prepared.suites:
             if suite.missing is None:
                 stage, asked = stage_of(suite, pupil.ref, self._config.exams.max_tokens)
                 await self._run(pupil, cycle, stage, asked)
+
+    def _was_criticised(self, pupil: Pupil) -> bool:
+        """Whether this tutor criticised a student; in the words of another, it would not know what it is asked."""
+        card = self._prepared.tutor_card
+        critiques = (it for page in pupil.notebook.values() for it in page if it.kind == "critique")
+        return "critic" in card.roles and any(it.lineage.source == card.tutor for it in critiques)
 
     async def _correct(self, pupil: Pupil, cycle: int, final: Sitting) -> None:
         """Let a student that was criticised correct itself, on what it was taught, with the tutor gone."""

@@ -40,9 +40,9 @@ exams:
 
 tuition:
   cycles: 4               # at most; may be raised when a run is continued
-  methods: auto           # auto, demonstration or critique
+  methods: auto           # or one kind of lesson for all: docs/training.md
   mastery: 0.9            # share of right answers from which a skill counts as mastered
-  lessons: 1200           # new lessons a skill and cycle, at most
+  lessons: 1200           # new lessons of each kind a skill and cycle, at most
 
 budget:
   tutor_tokens: 2M        # a hard limit; may be raised when a run is continued

@@ -126,7 +126,8 @@ class Teaching:
 
     def _shown_before(self, pupil: Pupil, cycle: int, skill: str, count: int) -> list[Lesson]:
         """Pick questions the tutor showed a student in earlier cycles, at random and each once; none of material."""
-        shown = (lesson for lesson in pupil.notebook.get(skill, ()) if lesson.answer and lesson.lineage.row is None)
+        page = (it for it in pupil.notebook.get(skill, ()) if it.kind not in ("self_training", "confirmation"))
+        shown = (lesson for lesson in page if lesson.answer and lesson.lineage.row is None)
         pages = {lesson.item.question: lesson for lesson in shown}
         rng = random.Random(self._prepared.seed("own work", pupil.config.id, cycle, skill))
         return rng.sample(list(pages.values()), min(count, len(pages)))
@@ -169,7 +170,7 @@ class Teaching:
         wanted = count if alone else None
         return list((await self._contest(Offered, self_train, pupil, cycle, drawn, wanted)).lessons)
 
-    async def _pair(self, pupil: Pupil, cycle: int, _skill: str, lessons: Sequence[Lesson]) -> list[Lesson]:
+    async def _pair(self, pupil: Pupil, cycle: int, _: str, lessons: Sequence[Lesson]) -> list[Lesson]:
         """Let a student answer several times, and the grader tell right from wrong."""
         return list((await self._contest(Offered, contest, pupil, cycle, lessons)).lessons)
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tft.config.tracking import (
-    PACKAGES,
     MLflowTracking,
     TensorBoardTracking,
     Tracking,
@@ -59,9 +58,9 @@ class Trackers:
     def __init__(
         self, configs: Sequence[Tracking], campaign: str, folder: Path, run: str, values: Mapping[str, Any]
     ) -> None:
-        missing = [it.type for it in configs if find_spec(PACKAGES[it.type]) is None]
+        missing = [it.type for it in configs if find_spec(it.type) is None]
         if missing:
-            raise PrerequisiteError(f"tracking lacks packages: pip install 'tft[{','.join(missing)}]'")
+            raise PrerequisiteError(f"tracking lacks packages: pip install 'tutorial-fine-tuning[{','.join(missing)}]'")
         told = _without_places(values)
         self._sinks = [_start(it, campaign, folder, run, told) for it in configs]
 

@@ -4,7 +4,6 @@ import pickle
 
 import pytest
 
-from tft import errors
 from tft.errors import Problem, TFTError, UserError
 
 
@@ -33,8 +32,3 @@ def test_exit_codes() -> None:
     codes = {kind.__name__: kind.exit_code for kind in every_class(TFTError)}
     assert codes == {"TFTError": 1, "UserError": 2, "PrerequisiteError": 3, "StageError": 1, "BudgetError": 1,
                      "RefusedError": 1, "EngineLostError": 1}  # fmt: skip
-
-
-def test_records_have_the_keys_of_validate() -> None:
-    (record,) = errors.UserError("is wrong").as_records()
-    assert record == {"message": "is wrong", "file": None, "key": None, "value": None, "remedy": None}

@@ -162,10 +162,11 @@ def test_a_fingerprint_names_weights_config_and_tokenizer_and_nothing_else(tmp_p
     put(tmp_path / "training.json", "{}")
     assert fingerprint_model(str(tmp_path)) == first
     found = {first}
-    for name in ("model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"):
+    tokenizers = ("tokenizer.json", "chat_template.jinja", "vocab.txt", "tokenizer.model")
+    for name in ("model.safetensors", "config.json", *tokenizers):
         put(tmp_path / name, "other")
         found.add(fingerprint_model(str(tmp_path)))
-    assert len(found) == 5
+    assert len(found) == 7
 
 
 def test_a_folder_without_weights_has_no_fingerprint(tmp_path: Path) -> None:

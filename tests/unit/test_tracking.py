@@ -61,7 +61,7 @@ def test_a_tracker_that_is_not_installed_is_refused_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tft.tracking.find_spec", lambda name: None if name == "wandb" else name)
-    with pytest.raises(PrerequisiteError, match=r"pip install 'tft\[wandb\]'"):
+    with pytest.raises(PrerequisiteError, match=r"pip install 'tutorial-fine-tuning\[wandb\]'"):
         Trackers([TensorBoardTracking(), WandbTracking()], "smoke", tmp_path, "4f1d", {})
 
 

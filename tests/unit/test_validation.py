@@ -398,7 +398,7 @@ def test_what_the_gate_watches_is_told(tmp_path: Path) -> None:
     )  # fmt: skip
     less = validate(path, ["exams.watched=3"]).resolved["suites"]["mine.csv"]
     assert (less["watched"], less["items"]) == (0, 20)
-    assert less["unwatched"] == "it has 20 different questions, and 3 are only set apart of 30 or more"
+    assert less["unwatched"] == "it has 20 different questions, and 3 are set apart only where there are 30 or more"
 
 
 def test_what_so_many_items_can_show_is_told(tmp_path: Path) -> None:
@@ -429,6 +429,30 @@ def test_a_tutor_that_may_write_more_than_a_student_is_told(tmp_path: Path) -> N
     assert len(validate(path, ["tutor.use=instruct", "exams.max_tokens=2047"]).warnings) == 1
 
 
+@pytest.mark.parametrize(("settings", "idle"), [
+    (["training.objectives.practice=ppo"], "training.objectives.practice"),
+    (["training.objectives.practice=ppo", "tuition.methods=practice"], ""),
+    (["training.objectives.practice=grpo"], ""),
+    (["training.objectives.preference=kto"], "training.objectives.preference"),
+    (["training.objectives.preference=kto", "tuition.pairs=judge"], ""),
+    (["tuition.methods=critique", "tuition.demonstrations=8"], "tuition.demonstrations"),
+    (["tuition.methods=feedback", "tuition.questions=curriculum"], ""),
+    (["tuition.methods=practice", "tuition.questions=curriculum"], "tuition.questions"),
+    (["training.objectives.regressor={type: regression, rate: 2}"], "training.objectives.regressor"),
+])  # fmt: skip
+def test_settings_that_decide_nothing_are_told(settings: list[str], idle: str, tmp_path: Path) -> None:
+    path = write(tmp_path, {"exams": {"check": 96, "max_tokens": 64}})
+    checked = validate(path, settings)
+    assert not checked.problems
+    assert [it.key for it in checked.warnings] == ([idle] if idle else [])
+    assert all("has no effect" in it.message for it in checked.warnings)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (shipped() / "configs").glob("*.yaml")))
+def test_every_setting_of_a_shipped_config_decides_something(name: str) -> None:
+    assert not [it for it in validate(shipped() / "configs" / name).warnings if "has no effect" in it.message]
+
+
 def test_nothing_needs_an_end_where_what_was_cut_off_is_graded(tmp_path: Path) -> None:
     graded = {"grader": {"type": "exact", "cut_off": True}}
     assert not validate(write(tmp_path, {"exams": {"check": 96, "max_tokens": 8}}, graded)).warnings
@@ -437,6 +461,17 @@ def test_nothing_needs_an_end_where_what_was_cut_off_is_graded(tmp_path: Path) -
 @pytest.mark.parametrize("name", sorted(path.name for path in (shipped() / "configs").glob("*.yaml")))
 def test_answers_of_shipped_tutors_fit_into_shipped_exams(name: str) -> None:
     assert "exams.max_tokens" not in {it.key for it in validate(shipped() / "configs" / name).warnings}
+
+
+def test_a_card_may_name_what_an_endpoint_calls_the_model(tmp_path: Path) -> None:
+    path = write(tmp_path, {"tutor": "served"})
+    card = yaml.safe_load((shipped() / "tutors" / "abacus" / "tutor.yaml").read_text())
+    card |= {"tutor": "served", "extends": "abacus", "model": "some-name-of-theirs"}
+    card["engine"] = {"type": "endpoint", "url": "http://127.0.0.1:9/v1"}
+    (tmp_path / "tutors" / "served").mkdir(parents=True)
+    (tmp_path / "tutors" / "served" / "tutor.yaml").write_text(yaml.safe_dump(card))
+    assert found(path) == {}
+    assert "model" in found(path, "tutor.engine=transformers")
 
 
 def test_questions_that_the_item_source_cannot_read_are_told(tmp_path: Path) -> None:

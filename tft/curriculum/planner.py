@@ -62,7 +62,7 @@ def plan(standing: Standing, skills: Mapping[str, SkillCard], config: TuitionCon
         # Where the tutor is spent, what is read again stands for what it would have written.
         new = sum(line.lessons for line in (*tuition, *(again if purse.spent else ())))
         tuition += again
-        # Its own right answers alone teach nobody who learns from pairs.
+        # Rehearsal gives right answers only; a head that rates answers needs pairs.
         if standing.only != "preference":
             tuition += _keep(standing, skills, held, new, config)
     return Syllabus(

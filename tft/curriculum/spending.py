@@ -2,7 +2,7 @@
 
 The gain of a lesson is how fast the student has learned the skill so far, times what is left to learn of it; a skill
 that others wait for counts for them, too. Lessons that were written for another student cost nothing. Where nothing
-is known of a skill yet, one is taken to need as many lessons as a cycle has for half of it. Skills that wait, and that
+is known of a skill yet, the lessons of one cycle are assumed to teach half of it. Skills that wait, and that
 nobody was shown yet, have their share kept for them while there are cycles to come: what is learned last would
 otherwise find the purse empty.
 """
@@ -51,8 +51,10 @@ def spend(
     if purse.tokens is None or not purse.prices:
         return list(lines), {}
     mean = sum(purse.prices.values()) / len(purse.prices)
-    free, granted = dict(purse.ready), {}
-    paid = [line for line in lines if line.kind in _PAID]
+    free = dict(purse.ready)
+    granted: dict[Tuition, int] = {}
+    # What files bring is free.
+    paid = [line for line in lines if line.kind in _PAID and not line.source]
     unseen = [] if last else [it for it in waiting if not (standing.shown.get(it) or purse.ready.get(it))]
     now = {line.skill for line in paid}
     left: float = purse.tokens * len(now) / max(1, len(now) + len(unseen))
@@ -71,8 +73,8 @@ def spend(
         free[line.skill] = free.get(line.skill, 0) - ready
         bought = min(line.lessons - ready, int(left / price)) if price > 0 else line.lessons - ready
         left -= bought * price
-        granted[line.skill, line.kind] = ready + bought
-    kept = [_cut(line, granted.get((line.skill, line.kind), line.lessons)) for line in lines]
+        granted[line] = ready + bought
+    kept = [_cut(line, granted.get(line, line.lessons)) for line in lines]
     kept = [line for line in kept if line.lessons]
     taught = {line.skill for line in kept}
     dropped = dict.fromkeys((line.skill for line in paid if line.skill not in taught), _TOO_DEAR)

@@ -1,7 +1,7 @@
 """The examiner: sits a student down before held-out items, without hints, and has the answers graded.
 
 The examiner is not the tutor. Rules grade what rules can grade, and a judge by a rubric what they cannot. Answers are
-greedy.
+greedy, but for heads that choose among drafts.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _LM_EVAL = "lm-eval:"
 _INSPECT = "inspect:"
-_SITTINGS = ("probe", "check", "trained", "final", SELF_CORRECTION)
+_SITTINGS = ("probe", "check", "watched", "trained", "final", SELF_CORRECTION)
 """What a campaign calls its own sittings."""
 
 

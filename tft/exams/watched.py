@@ -61,5 +61,6 @@ def _why_not(suite: Suite, different: int, size: int) -> str:
     if isinstance(suite.grader, InspectConfig):
         return "a scorer of inspect_ai grades it"
     if different < _LEFT * size:
-        return f"it has {different:,} different questions, and {size} are only set apart of {_LEFT * size:,} or more"
+        enough = f"{_LEFT * size:,} or more"
+        return f"it has {different:,} different questions, and {size} are set apart only where there are {enough}"
     return ""

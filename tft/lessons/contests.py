@@ -1,6 +1,6 @@
 """A student answers questions several times, and the grader tells its right answers from its wrong ones.
 
-Preferences: where some are right and some wrong, it is told apart by its own work; where all are wrong, the tutor's
+Preferences: where some are right and some wrong, two of its own are paired; where all are wrong, the tutor's
 answer stands against one of them, if there is one; where all are right, there is nothing to tell. Self-training: a
 right answer of its own is learned from (Yuan et al. 2023, rejection sampling), first of all to questions that it
 also gets wrong. No tutor tokens are spent: the tutor's answer is that of a demonstration that was made before. For a

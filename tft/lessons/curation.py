@@ -83,7 +83,7 @@ def audit(request: CurateRequest) -> Audited:
 
 
 def _find_too_long(request: CurateRequest) -> frozenset[str]:
-    """Give the ids of lessons whose answer the student would be cut off at, where that counts as wrong."""
+    """Give the ids of lessons with an answer longer than the student may write, where that counts as wrong."""
     if request.student is None:
         return frozenset()
     learned = [

@@ -13,6 +13,7 @@ from tft.lessons.contests import Contested
 from tft.records import Attempt, Example, Lesson, Lineage, Offered, Rejection, Verdict, digest
 from tft.student import StudentRef
 from tft.tutor import Allowance, Pair, Preference, Tutor, TutorRef, open_tutor, prefer
+from tft.tutor.judging import both_orders
 
 JUDGE = "judge"
 """Grader of the verdict that a judged pair carries."""
@@ -50,15 +51,24 @@ def judge(request: JudgeRequest) -> Offered:
         else:
             reason = "all_alike" if texts else "attempt_unreadable"
             rejections.append(Rejection("preference", lesson.item.skill, reason, lesson.item.question))
-    said, usage = prefer(tutor, [pair for _, _, pair in pairs], request.rubric, 0, request.allowance)
+    orders = both_orders([pair for _, _, pair in pairs], request.rubric)
+    # What is left of the budget buys as many as it can; where it buys none, that is said.
+    within = pairs[: max(1, tutor.reach("judge", orders, request.allowance) // 2)]
+    said, usage = prefer(tutor, [pair for _, _, pair in within], request.rubric, 0, request.allowance)
     lessons = []
-    for (lesson, own, pair), preference in zip(pairs, said, strict=True):
+    for (lesson, own, pair), preference in zip(within, said, strict=True):
         if preference.winner == "tie":
-            reason = "tie" if preference.consistent else ORDERS_DISAGREE
+            reason = _why_none(preference)
             rejections.append(Rejection("preference", lesson.item.skill, reason, f"{pair.first} | {pair.second}"))
         else:
             lessons.append(_pair(lesson, own, pair, preference, tutor, request.student))
     return Offered(tuple(lessons), tuple(rejections), usage)
+
+
+def _why_none(said: Preference) -> str:
+    if None in said.said:
+        return "unreadable"
+    return "tie" if "tie" in said.said else ORDERS_DISAGREE
 
 
 def _pair(

@@ -80,6 +80,6 @@ def _lesson(answer: Attempt, verdict: Verdict, student: StudentRef) -> Lesson:
         item=answer.item,
         examples=(Example.of(answer.item.question, answer.text),),
         answer=answer.text,
-        lineage=Lineage(source="student", model=student.digest or "base"),
+        lineage=Lineage(source="student", model=student.digest or student.base),
         verdicts=(verdict,),
     )

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from tft.report import rows, words
 from tft.report.measures import Change, Measure
-from tft.report.terminal import PLAIN, STYLES
+from tft.report.terminal import STYLES, as_text, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +37,7 @@ def print_comparison(found: dict[str, Any], console: Console) -> None:
              words.p_value(it.corrected), "paired" if it.paired else "other items"]
             for it in pair.rows
         ])  # fmt: skip
-    console.print(Text(_plain(words.comparison_note(len(found["comparisons"])), console), "dim"))
+    say(console, words.comparison_note(len(found["comparisons"])), "dim")
 
 
 def _print_scores(console: Console, runs: list[dict[str, Any]], student: str) -> None:
@@ -52,15 +52,11 @@ def _print_scores(console: Console, runs: list[dict[str, Any]], student: str) ->
 def _print(console: Console, headings: list[str], lines: list[list[Any]]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for heading in headings:
-        table.add_column(_plain(heading, console), overflow="fold")
+        table.add_column(as_text(heading, console), overflow="fold")
     for row in lines:
-        table.add_row(*(Text(_plain(str(cell), console), cell.style if isinstance(cell, Text) else "") for cell in row))
+        table.add_row(*(as_text(str(it), console, str(it.style) if isinstance(it, Text) else "") for it in row))
     console.print(table)
     console.print()
-
-
-def _plain(text: str, console: Console) -> str:
-    return text.translate(PLAIN).encode("ascii", "replace").decode() if console.options.ascii_only else text
 
 
 def _score(value: object) -> str:

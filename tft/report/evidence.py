@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _EXAMPLES_A_SKILL = 2
 _TUTORED = ("teach", "criticise", "judge")
 """Stages that a tutor is paid for at once; what it is asked for in training, its checkpoint says."""
+_OWN_WORK = ("promise", "contest", "self_train")
+"""Stages in which students put lessons forward, or what they are to answer themselves."""
 _STAGES = {
     "tutor": (*_TUTORED, "promise", "second_opinion"),
     "train": ("train", "classroom", "open"),
@@ -115,7 +117,7 @@ def _offers(ledger: Ledger, *stages: str) -> Iterator[Offered]:
 def _curation(ledger: Ledger, taught: Sequence[Taught]) -> dict[str, Any]:
     """Count what was offered, kept and rejected, over all students and over the items the tutor wrote."""
     kept = 0
-    offers = _offers(ledger, "material", *_TUTORED, "rehearse")
+    offers = _offers(ledger, "material", *_TUTORED, *_OWN_WORK, "rehearse")
     rejections = [it for offered in offers for it in offered.rejections]
     for it in taught:
         kept += len(it.curated.kept)
@@ -159,7 +161,7 @@ def _example(lesson: Lesson, student: str, cycle: int) -> dict[str, Any]:
 
 def _prompts(ledger: Ledger) -> dict[str, str]:
     found: dict[str, str] = {}
-    for offered in _offers(ledger, *_TUTORED):
+    for offered in _offers(ledger, *_TUTORED, "promise"):
         for lesson in offered.lessons[:1]:
             found |= lesson.lineage.prompts
     return dict(sorted(found.items()))

@@ -27,6 +27,8 @@ _OFF = 0.1
 """How much surer than right a student may be before that is told."""
 _TUTORED = frozenset({"demonstration", "critique", "feedback"})
 """Kinds of lesson that a cycle has only while the tutor may be asked."""
+_USUAL = 64
+"""Tokens that ``tft examine`` lets an answer have unless it is told otherwise."""
 
 
 def next_steps(report: dict[str, Any]) -> list[str]:
@@ -199,7 +201,10 @@ def _not_sat(report: dict[str, Any]) -> Iterator[str]:
     # A card may have been named by its path.
     named = [str(it) for it in _config(report, "exams").get("whole") or []]
     suite = next((it for it in named if PurePath(it).stem == name), name)
-    yield f"The exam {name} was not sat{others} ({reason}): {mended}, then `tft examine {model} --suite {suite}`."
+    most = number(_config(report, "exams").get("max_tokens")) or 0
+    longer = f" --max-tokens {most:.0f}" if most > _USUAL else ""
+    command = f"tft examine {model} --suite {suite}{longer}"
+    yield f"The exam {name} was not sat{others} ({reason}): {mended}, then `{command}`."
 
 
 def _waiting(report: dict[str, Any]) -> Iterator[str]:

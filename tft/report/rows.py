@@ -1,4 +1,4 @@
-"""What is shown of a report, and in which order: rows of skills and exams, curves, and the limits to be told.
+"""What is shown of a report, and in which order: rows of skills and exams, and curves.
 
 A report may come from an older version or a campaign that was cut short, so everything may be absent.
 Left out on purpose: markup and formatting, which the page and the terminal do each in its own way.

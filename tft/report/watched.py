@@ -8,7 +8,7 @@ from rich.table import Table
 
 from tft.report import words
 from tft.report.measures import Measure
-from tft.report.terminal import say
+from tft.report.terminal import as_text, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +22,7 @@ def print_watch(found: dict[str, Any], console: Console) -> None:
     for row in found["skills"]:
         seen = Measure(row["score"], row["low"], row["high"], row["n"])
         table.add_row(
-            row["skill"],
+            as_text(row["skill"], console),
             f"{words.percent(seen.score)} ({words.interval(seen)})",
             words.percent(row["examined"]),
             words.decimal(row["p"], 4),

@@ -17,6 +17,7 @@ from tft.validation.architectures import check_architectures, warn_of_classroom
 from tft.validation.content import Content, check_content, engine_of
 from tft.validation.draft import Draft, collect, read_draft
 from tft.validation.heads import check_heads
+from tft.validation.idle import warn_of_idle
 from tft.validation.intervals import tell_intervals
 from tft.validation.lengths import warn_of_length
 from tft.validation.models import Use, check_models
@@ -72,6 +73,7 @@ def validate(path: Path, overrides: Sequence[str] = (), out: Path | None = None)
     needed = estimate(draft, content, uses, share, problems, warnings)
     warn_of_classroom(draft, uses, warnings)
     warn_of_length(draft, content, warnings)
+    warn_of_idle(draft, content, warnings)
     resolved = {
         "config": str(path),
         **_resolved(draft, content, uses),

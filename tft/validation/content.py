@@ -16,7 +16,6 @@ from tft.config.campaign import JudgeConfig
 from tft.config.cards import EXAMINERS, SkillCard, choose_skills
 from tft.config.reading import diagnose, read_yaml
 from tft.config.suites import RubricConfig
-from tft.config.tracking import PACKAGES
 from tft.config.training import DistillationConfig
 from tft.earlier import Earlier
 from tft.errors import Problem, UserError
@@ -100,9 +99,9 @@ def _check_parts(draft: Draft, problems: list[Problem]) -> None:
     """Refuse a planner and trackers that are not here."""
     check_plug_in("tft.planners", Named(draft.file, "tuition.planner", draft.config.tuition.planner), problems)
     for place, it in enumerate(draft.config.tracking):
-        if find_spec(PACKAGES[it.type]) is None:
+        if find_spec(it.type) is None:
             named = Named(draft.file, f"tracking.{place}.type", it.type)
-            problems.append(named.problem("is not installed here", f"pip install 'tft[{it.type}]'"))
+            problems.append(named.problem("is not installed here", f"pip install 'tutorial-fine-tuning[{it.type}]'"))
 
 
 def _check_roles(draft: Draft, content: Content, problems: list[Problem]) -> None:

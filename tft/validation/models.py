@@ -53,7 +53,7 @@ def check_models(draft: Draft, library: Library, content: Content, problems: lis
     if draft.examiner is not None:
         judges.insert(0, Use("examiner", draft.examiner, engine=examiner.engine if examiner is not None else None))
     uses += [use for use in judges if use.engine is None or use.engine.type != "endpoint"]
-    tutor = _tutor(draft, content, problems)
+    tutor = _tutor(draft, library, content, problems)
     if tutor is not None:
         uses.append(tutor)
     for use in uses:
@@ -66,7 +66,7 @@ def check_models(draft: Draft, library: Library, content: Content, problems: lis
     return uses
 
 
-def _tutor(draft: Draft, content: Content, problems: list[Problem]) -> Use | None:
+def _tutor(draft: Draft, library: Library, content: Content, problems: list[Problem]) -> Use | None:
     engine = engine_of(draft, content)
     if engine is not None and engine.type == "endpoint" and (engine.model or draft.tutor_model):
         return None  # the endpoint has it
@@ -79,7 +79,12 @@ def _tutor(draft: Draft, content: Content, problems: list[Problem]) -> Use | Non
         remedy = f"name one: tutor: {{use: {content.tutor.tutor}, model: …}}"
         problems.append(Problem(message, draft.file, "tutor.model", remedy=remedy))
         return None
-    return Use("tutor", Named(str(content.tutor_path), "model", content.tutor.model))
+    use = Use("tutor", Named(str(content.tutor_path), "model", content.tutor.model))
+    if engine is not None and engine.type == "endpoint":
+        _resolve(use, library, content.tutor_folders, [])
+        if use.model is not None and use.model.kind == "hub":
+            return None  # a name that the endpoint knows
+    return use
 
 
 def _resolve(use: Use, library: Library, card_folders: Sequence[Path], problems: list[Problem]) -> None:

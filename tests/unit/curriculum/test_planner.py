@@ -11,7 +11,8 @@ from tft.config.campaign import TuitionConfig
 from tft.config.cards import SkillCard
 from tft.curriculum import Purse, Standing
 from tft.curriculum import plan as plan_standing
-from tft.records import Mastery, Syllabus
+from tft.curriculum.spending import spend
+from tft.records import Mastery, Syllabus, Tuition
 
 SKILLS = {
     "facts": SkillCard(title="facts", role="retention"),
@@ -329,6 +330,17 @@ def test_critiques_cost_what_critiques_cost(price: float | None, critiques: int)
     purse = Purse(47_500, {"other": 50.0}, critique=price)
     found = kinds(cut(purse, short=100, long=100, other=40), "other")
     assert (found["demonstration"], found["critique"]) == (750, critiques)
+
+
+def test_what_files_bring_costs_no_tokens() -> None:
+    file = Tuition("short", "demonstration", 300, "material", "file.jsonl")
+    waiting = {"long": "needs short"}
+    for tokens, bought in ((1_000_000.0, 1000), (500.0, 10), (0.0, 0)):
+        tutor = Tuition("short", "demonstration", 1000, "not yet safe")
+        standing = Standing("ada", 1, known(short=10), purse=rich(tokens, short=50))
+        kept, waits = spend([file, tutor], standing, SKILLS, waiting, 1000, last=True)
+        assert {it.source: it.lessons for it in kept} == {"file.jsonl": 300, **({"": bought} if bought else {})}
+        assert waits == {}
 
 
 def test_what_scarce_tokens_have_bought_is_read_again_in_full() -> None:

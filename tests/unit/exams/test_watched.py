@@ -55,7 +55,8 @@ def test_what_asks_the_same_as_what_is_watched_is_asked_nowhere_else() -> None:
 
 
 @pytest.mark.parametrize(("changes", "reason"), [
-    ({"items": HUNDRED.items[:99]}, "it has 99 different questions, and 10 are only set apart of 100 or more"),
+    ({"items": HUNDRED.items[:99]},
+     "it has 99 different questions, and 10 are set apart only where there are 100 or more"),
     ({"grader": RubricConfig(rubric="It is kind.")}, "a judge grades it"),
     ({"grader": InspectConfig(scorer="match")}, "a scorer of inspect_ai grades it"),
     ({"task": TaskRef("sums", "digest", LmEvalCard(task="sums"), None)}, "lm-eval asks and grades it"),

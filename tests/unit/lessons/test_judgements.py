@@ -149,7 +149,10 @@ def test_a_student_of_one_mind_is_held_against_the_tutor(
     assert (lesson.answer, lesson.rejected) == ("the tutor's", "mine")
 
 
-@pytest.mark.parametrize(("said", "reason"), [(("tie", "tie"), "tie"), (("first", "second"), "orders_disagree")])
+@pytest.mark.parametrize(("said", "reason"), [
+    (("tie", "tie"), "tie"), (("first", "tie"), "tie"), (("first", "second"), "orders_disagree"),
+    ((None, "first"), "unreadable"), ((None, None), "unreadable"),
+])  # fmt: skip
 def test_what_the_judge_is_not_sure_of_teaches_nothing(
     request_: JudgeRequest, monkeypatch: pytest.MonkeyPatch, said: tuple[str, str], reason: str
 ) -> None:
@@ -165,6 +168,14 @@ def test_there_must_be_two_answers(
 ) -> None:
     assert says(monkeypatch) == []
     assert judge(one(request_, answers, worked)).lessons == ()
+
+
+def test_what_is_left_of_the_budget_buys_as_many_verdicts_as_it_can(request_: JudgeRequest) -> None:
+    offered = judge(replace(request_, allowance=Allowance(4_000)))
+    judged = len(offered.lessons) + len(offered.rejections)
+    assert 2 <= judged < 80
+    assert offered.usage.requests == 2 * judged
+    assert offered.usage.total <= 4_000
 
 
 def test_a_judge_is_paid_for(request_: JudgeRequest) -> None:

@@ -173,6 +173,16 @@ def test_cycles_tell_syllabus_reasons_and_the_gate(report: dict[str, Any]) -> No
     assert badges == ["rolled back"]
 
 
+def test_whatever_an_objective_measures_is_told(report: dict[str, Any]) -> None:
+    measured = {"reward": [0.1, 0.9], "loss answers": [2.0, 1.0], "<b>surprise": [0.5, 0.25], "gradient": [3.0, 2.0]}
+    report["students"][0]["cycles"][0]["measures"] = measured
+    text = body(report)
+    assert "reward of practice 0.100 → 0.900" in text
+    assert "also measured, over the first and the last tenth of its steps: <b>surprise 0.500 → 0.250" in text
+    assert "gradient 3.000 → 2.000" in text
+    assert "loss answers" not in text
+
+
 def test_a_belief_is_shown_with_its_evidence(report: dict[str, Any]) -> None:
     report["students"][0]["mastery"]["add_2"] = {
         "score": 0.885, "low": 0.821, "high": 0.934, "n": 112, "right": 99, "aged": 3.25, "asked": 2,
