@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
 
+    from tft.config.campaign import EndpointEngineConfig
     from tft.ports import ItemSource
 
 Kind = Literal["tutors", "curricula", "evals", "configs"]
@@ -141,6 +142,16 @@ class Library:
             remedy = "a model folder holds config.json and *.safetensors"
             raise UserError(Problem("there is no model in this folder", key=key, value=name, remedy=remedy))
         return Model(name, "hub", bare)
+
+    def find_tokenizer(self, engine: EndpointEngineConfig) -> EndpointEngineConfig:
+        """Give an endpoint's engine with its tokenizer where that lies.
+
+        Raises:
+            UserError: as :meth:`model`.
+        """
+        if engine.tokenizer is None:
+            return engine
+        return engine.model_copy(update={"tokenizer": self.model(engine.tokenizer, key="tokenizer").address})
 
 
 def read_tutor(path: Path) -> tuple[TutorCard, tuple[Path, ...]]:

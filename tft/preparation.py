@@ -264,8 +264,7 @@ def find_tutor(use: TutorUse, library: Library, cache: Path, *, fetch: bool = Tr
     if engine.type == "endpoint":
         # Nobody here can see its weights; the name stands for them.
         address = fingerprint = engine.model or named
-        if engine.tokenizer is not None:
-            engine = engine.model_copy(update={"tokenizer": library.model(engine.tokenizer).address})
+        engine = library.find_tokenizer(engine)
         if use.model is None:
             own = library.model(named, card_folders=folders)
             weights = own.address if own.kind != "hub" else None

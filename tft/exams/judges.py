@@ -42,12 +42,14 @@ def appoint(suite: Suite, library: Library, examiner: JudgeConfig | None) -> Sui
     judge = suite.grader.judge or examiner
     if judge is None:
         raise UserError(Problem(NOBODY, file=suite.name, key="grader.judge", remedy=NAME_ONE))
-    if judge.engine.type == "endpoint":
+    engine = judge.engine
+    if engine.type == "endpoint":
         # Nobody here can see its weights; the name stands for them.
-        address = fingerprint = judge.engine.model or judge.model
+        address = fingerprint = engine.model or judge.model
+        engine = library.find_tokenizer(engine)
     else:
         address, fingerprint = fetch_weights(library.model(judge.model, key="judge.model"), "judge.model")
-    return replace(suite, judge=JudgeRef(address, fingerprint, judge.engine, judge.max_tokens, judge.repairs))
+    return replace(suite, judge=JudgeRef(address, fingerprint, engine, judge.max_tokens, judge.repairs))
 
 
 def refuse_judges(suites: Iterable[Suite], others: Mapping[str, str]) -> None:

@@ -149,6 +149,9 @@ def test_the_engine_of_a_judge_may_be_any(place: Path) -> None:
     endpoint = {"type": "endpoint", "url": "http://127.0.0.1:9/v1", "model": "theirs"}
     judge = appoint(suite(place, judge={"model": "m", "engine": endpoint}), Library(place), None).judge
     assert judge is not None and (judge.model_path, judge.fingerprint) == ("theirs", "theirs")
+    told = suite(place, judge={"model": "m", "engine": {**endpoint, "tokenizer": "abacus/novice-a"}})
+    known = appoint(told, Library(place), None).judge
+    assert known is not None and known.engine.tokenizer == str(shipped() / "tutors" / "abacus" / "novice-a")  # type: ignore[union-attr]
     assert JudgeConfig.model_validate({"model": "m", "engine": "transformers"}).engine == TransformersEngineConfig()
     assert replace(judge, engine=TransformersEngineConfig()) != judge
 
