@@ -420,22 +420,11 @@ def _print_validation(checked: Validation) -> None:
         return
     for warning in checked.warnings:
         click.echo(f"{click.style('warning', fg='yellow')}  {warning}")
-    for title, value in (("it uses", checked.resolved), ("it needs at most", checked.estimate)):
-        click.echo(click.style(title, bold=True))
-        for key, shown in _flat(value):
-            click.echo(f"  {key:<34} {shown}")
+    from tft.validation.telling import tell
 
-
-def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Lay nested values out as lines; what is unknown is a dash."""
-    lines = []
-    for key, inner in value.items():
-        if isinstance(inner, dict) and inner:
-            lines += _flat(inner, f"{prefix}{key}.")
-        else:
-            shown = f"{inner:,}" if isinstance(inner, int) and not isinstance(inner, bool) else str(inner)
-            lines.append((f"{prefix}{key}", "–" if inner is None else shown))
-    return lines
+    for about, said in tell(checked.resolved, checked.estimate):
+        click.echo(f"{click.style(f'{about:<12}', bold=True)}{said}")
+    click.echo("nothing was run; --json says more")
 
 
 def _print_finding(finding: Finding) -> None:

@@ -17,6 +17,7 @@ from tests.encoders import build_encoder
 from tft.cli import main
 from tft.library import shipped
 from tft.validation import content, validate
+from tft.validation.telling import tell
 
 from .planted import KEYS, plant
 
@@ -446,6 +447,33 @@ def test_settings_that_decide_nothing_are_told(settings: list[str], idle: str, t
     assert not checked.problems
     assert [it.key for it in checked.warnings] == ([idle] if idle else [])
     assert all("has no effect" in it.message for it in checked.warnings)
+
+
+def told(path: Path, *settings: str) -> dict[str, list[str]]:
+    checked = validate(path, settings)
+    lines: dict[str, list[str]] = {}
+    for about, said in tell(checked.resolved, checked.estimate):
+        lines.setdefault(about, []).append(said)
+    return lines
+
+
+def test_what_became_of_names_is_told_in_lines(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "some99998", "completion": "0"}\n{"prompt": "some8"}\n')
+    (tmp_path / "mine.csv").write_text("question,answer\n" + "".join(f"{n}+1,{n + 1}\n" for n in range(20, 40)))
+    path = write(tmp_path, {"exams": {"whole": ["mine.csv"]}, "budget": {"tutor_tokens": "1M"}})
+    lines = told(path, "material=[rows.jsonl]")
+    assert lines["student"][0].startswith("ada: ") and lines["student"][0].endswith("GiB")
+    assert "abacus/tutor.yaml, on transformers: " in lines["tutor"][0]
+    assert lines["whole exam"][0].startswith("mine.csv: 20 items, graded by numeric")
+    assert lines["material"][0].startswith("rows.jsonl: all 2 rows; ")
+    assert "the limit is 1,000,000" in lines["tokens"][0]
+    assert [it.split(",")[0] for it in lines["exam"]] == ["probe", "check", "final", "watched"]
+    endpoint = "tutor.engine={type: endpoint, url: 'http://127.0.0.1:9/v1', model: theirs}"
+    served = told(path, endpoint, "tutor.price={prompt: 1}")
+    assert served["tutor"][0].endswith("on endpoint: a model that its endpoint knows")
+    assert "at a price of" in served["tokens"][0]
+    unknown = told(path, "students.0.model=nobody/nothing", "curriculum=none")
+    assert "curriculum" not in unknown and unknown["student"][0].endswith("what is not known")
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (shipped() / "configs").glob("*.yaml")))
