@@ -213,8 +213,10 @@ def _with_trl(work: str, arm: str, folder: Path, clock: _Clock) -> str:
         if arm == "trl-tuned":
             asked |= {"precompute_ref_log_probs": True}
             asked.pop("train_sampling_strategy")
-        trainer = DPOTrainer(model=model, processing_class=tokenizer, train_dataset=Dataset.from_list(data),
-                             args=DPOConfig(**asked), callbacks=[Watch()])  # fmt: skip
+        reference = transformers.AutoModelForCausalLM.from_pretrained(base, dtype="float32")
+        trainer = DPOTrainer(model=model, ref_model=reference, processing_class=tokenizer,
+                             train_dataset=Dataset.from_list(data), args=DPOConfig(**asked),
+                             callbacks=[Watch()])  # fmt: skip
     compute = trainer.compute_loss
 
     def counted(model: Any, inputs: Any, *rest: Any, **more: Any) -> Any:
