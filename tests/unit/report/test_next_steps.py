@@ -101,6 +101,8 @@ def test_what_fell_and_what_was_not_sat_is_told(report: dict[str, Any]) -> None:
     assert "`tft examine RUN/students/ada/final --suite gsm8k_calculator_steps`" in said
     report["config"]["exams"] = {"whole": ["cards/gsm8k_calculator_steps.yaml"]}
     assert "--suite cards/gsm8k_calculator_steps.yaml`" in " ".join(next_steps(report))
+    report["config"]["exams"]["max_tokens"] = 2048
+    assert "--suite cards/gsm8k_calculator_steps.yaml --max-tokens 2048`" in " ".join(next_steps(report))
     report["students"][1]["whole"]["gsm8k_calculator_steps"]["reason"] = "the judge said nothing"
     assert "TFT_DATA" not in " ".join(next_steps(report))
 

@@ -200,3 +200,13 @@ def test_chance_decides_how_layers_begin(bert: StudentRef, tmp_path: Path) -> No
     }
     assert len(digests) == 2
     assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize(("body", "again"), [("frozen", False), ("full", True)])
+def test_a_body_that_does_not_learn_computes_nothing_again(
+    body: str, again: bool, bert: StudentRef, tmp_path: Path
+) -> None:
+    student = replace(bert, adapter=HeadAdapter.model_validate({"task": "classifier", "body": body}))
+    learner = loop.open_learner(request(student, lessons_of(NAMES, 2), tmp_path))
+    learner.checkpoint_activations()
+    assert learner._base.is_activation_checkpointing is again
