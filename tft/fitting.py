@@ -93,9 +93,9 @@ def read_dropout(folder: str) -> float:
     return 0.0 if config is None else dropout_of(config)
 
 
-def refuse_shards(build: Build, key: str, name: str) -> list[Problem]:
-    """Say that a student which is built so cannot be parted into shards."""
-    if build != "encoder_decoder":
+def refuse_shards(build: Build, parallel: str, key: str, name: str) -> list[Problem]:
+    """Say that a student which is built so cannot be parted into shards, where ``training.parallel`` asks for them."""
+    if build != "encoder_decoder" or parallel != "fsdp":
         return []
     message, remedy = "has two halves, which training.parallel: fsdp cannot part into shards", "take parallel: ddp"
     return [Problem(message, key=f"{key}.model", value=name, remedy=remedy)]

@@ -213,8 +213,7 @@ def _refuse_misfits(config: CampaignConfig, tutor: TutorRef, students: Sequence[
     for place, (it, ref) in enumerate(zip(config.students, students, strict=True)):
         build = read_build(ref.base_path)
         problems += refuse_student(build, it.adapter, f"students.{place}", it.model)
-        if config.training.parallel == "fsdp":
-            problems += refuse_shards(build, f"students.{place}", it.model)
+        problems += refuse_shards(build, config.training.parallel, f"students.{place}", it.model)
         problems += refuse_switches(it, ref.base_path, f"students.{place}")
     if problems:
         raise UserError(*problems)

@@ -29,8 +29,7 @@ def check_architectures(draft: Draft, content: Content, uses: Sequence[Use], pro
         key = f"students.{place}"
         if f"{key}.model" in builds:
             found += refuse_student(builds[f"{key}.model"], student.adapter, key, student.model)
-            if draft.config.training.parallel == "fsdp":
-                found += refuse_shards(builds[f"{key}.model"], key, student.model)
+            found += refuse_shards(builds[f"{key}.model"], draft.config.training.parallel, key, student.model)
             # Of a model on the hub, the cache may hold the config alone.
             if is_file(Path(folders[f"{key}.model"]) / "tokenizer_config.json"):
                 found += refuse_switches(student, folders[f"{key}.model"], key)
